@@ -1,0 +1,57 @@
+"""Photographs in class folders in, a classifier you can trust out: TensorFlow's retrain.py as it would be built today.
+
+The map, in the order in which the data flows; a module imports only from rooms above it (import-linter checks it):
+
+    errors        every error raised on purpose, and its exit code
+    fsio          every write to disk: temporary file, fsync, rename; locks
+    console       what a person sees: log lines and progress
+    commandline   what both command lines share: parser, signals, exit codes
+    config        RunConfig: the table of flags, validated as a whole before anything is touched
+    dataset       folder of class folders -> labels, image records, split
+    images        bytes -> uint8 RGB -> model input: the only decode and resize
+    litert        opens LiteRT models
+    backbones     architectures, pretrained weights, conversion, the frozen extractor
+    bottlenecks   the cache of vectors, read as one matrix
+    engines       where extraction runs: threads of this machine
+    head          the new layer, trained on the matrix; cross-validation
+    evaluate      accuracy with its interval, confusion, the plain sentence
+    summaries     what TensorBoard shows
+    bundle        what a model says of itself
+    exporters     frozen graph, LiteRT: a module a format
+    journal       what a run says
+    observe       who watches the training: log, TensorBoard, intermediate graphs
+    publish       what a run leaves on the disk
+    run           run(config) -> RunResult: the story on one page
+    cli           flags <-> RunConfig, exit codes (__main__ calls it)
+    classifier    the inference side: opens an export safely, classifies
+    label         the command line of label_image
+
+From Python:
+
+    from retrain import RunConfig
+    from retrain.run import run
+    result = run(RunConfig(image_dir="tf_files/cluster_photos"))
+    from retrain import Classifier
+    Classifier.open("tf_files/retrained_graph.pb").classify("tf_files/test_photos/1.jpg")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrain.classifier import Classifier
+    from retrain.config import RunConfig
+    from retrain.run import RunResult
+
+__version__ = "0.1.0"
+__all__ = ["Classifier", "RunConfig", "RunResult"]
+
+_HOME = {"Classifier": "retrain.classifier", "RunConfig": "retrain.config", "RunResult": "retrain.run"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # Imported when asked for, so that `python -m label_image` does not pay for the training side.
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,121 @@
+"""What a trained model is, in its own words: labels, input, names, where it came from.
+
+The bundle travels inside every export, so that label_image needs nothing but the model file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from retrain.errors import ModelError
+from retrain.images import InputSpec
+
+FORMAT_VERSION = 1
+# Name of the constant in the graph, and of the metadata entry in the LiteRT file, that hold the bundle as JSON.
+GRAPH_NODE = "retrain/bundle"
+TFLITE_ENTRY = "retrain.bundle"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that a client of the model needs to know.
+
+    Args:
+        labels: class names in the order of the scores.
+        input_height: pixels.
+        input_width: pixels.
+        input_mean: subtracted from each channel value (0 to 255).
+        input_std: what the difference is divided by.
+        input_node: name of the graph's input.
+        output_node: name of the graph's softmax.
+        architecture: canonical name of the backbone.
+        weights_source: "official" or "bundled".
+        weights_sha256: hash of the weight file.
+        feature_width: length of the bottleneck vector.
+        head_step: training step that the head was taken after.
+        split_sha256: hash of the split's CSV.
+        training: the flags that decided the head.
+        versions: of this project and the libraries that shaped the numbers.
+        colour_order: of the input's channels.
+        resize: how pixels were brought to the input size.
+        tflite_sha256: hash of the .tflite that stands beside the graph; empty inside that file itself.
+        format: version of this record.
+    """
+
+    labels: tuple[str, ...]
+    input_height: int
+    input_width: int
+    input_mean: float
+    input_std: float
+    input_node: str
+    output_node: str
+    architecture: str
+    weights_source: str
+    weights_sha256: str
+    feature_width: int
+    head_step: int
+    split_sha256: str
+    training: dict[str, float]
+    versions: dict[str, str]
+    colour_order: str = "RGB"
+    resize: str = "bilinear, antialiased, aspect ratio not kept"
+    tflite_sha256: str = ""
+    format: int = FORMAT_VERSION
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """Size and scaling of the input."""
+        return InputSpec(self.input_height, self.input_width, self.input_mean, self.input_std)
+
+    def to_json(self) -> bytes:
+        """Write the record.
+
+        Returns:
+            UTF-8 JSON, keys sorted, the same bytes for the same record.
+        """
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=True).encode()
+
+
+def bundle_from_json(data: bytes, source: str) -> Bundle:
+    """Read a record.
+
+    Args:
+        data: what to_json wrote; not trusted.
+        source: the file it came from, for messages.
+
+    Returns:
+        The record.
+
+    Raises:
+        ModelError: it is damaged, or of a version that this one does not read.
+    """
+    try:
+        raw = json.loads(data)
+        version = raw.get("format")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{source}: its description is not readable ({error}); train the model again") from error
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{source}: expected a description of format {FORMAT_VERSION}, got {version!r}; update this package"
+        )
+    problem = _shape_problem(raw)
+    if problem:
+        raise ModelError(f"{source}: its description is damaged ({problem}); train the model again")
+    return Bundle(**{**raw, "labels": tuple(raw["labels"])})
+
+
+def _shape_problem(raw: dict[str, Any]) -> str:
+    expected = {field.name for field in fields(Bundle)}
+    if set(raw) != expected:
+        return f"fields {sorted(set(raw) ^ expected)}"
+    if not (isinstance(raw["labels"], list) and raw["labels"] and all(isinstance(x, str) for x in raw["labels"])):
+        return "labels"
+    for name in ("input_height", "input_width"):
+        if not (isinstance(raw[name], int) and 1 <= raw[name] <= 4096):
+            return name
+    for name in ("input_mean", "input_std"):
+        if not isinstance(raw[name], int | float) or isinstance(raw[name], bool):
+            return name
+    return "" if raw["input_std"] else "input_std is 0"

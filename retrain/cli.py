@@ -1,0 +1,126 @@
+"""The command line of ``python -m retrain``: flags become one RunConfig, errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from retrain.commandline import Parser, exit_codes, spellings
+from retrain.config import Flag, RunConfig
+from retrain.console import Console
+from retrain.errors import UsageError
+
+DESCRIPTION = """\
+Train an image classifier on a folder of photographs, one sub-folder a class:
+
+    tf_files/cluster_photos/globular cluster/m13.jpg ...
+    tf_files/cluster_photos/open cluster/m45.jpg ...
+
+    python -m retrain --image_dir tf_files/cluster_photos
+    python -m label_image --image tf_files/test_photos/1.jpg
+    tensorboard --logdir tf_files/training_summaries
+
+A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is
+trained on them. Interrupting loses nothing that was cached: the same command goes on from there."""
+
+EPILOG = """\
+Flags may be written --image_dir or --image-dir, --flag value or --flag=value; a switch is on with --flag, off with
+--no-flag. Exit codes: 0 done, 2 something asked for cannot be done, 3 images cannot be read, 4 no weights, 5 cache,
+6 model file, 7 numbers that are not finite, 130 Ctrl-C, 143 SIGTERM."""
+
+
+def flag_table() -> list[tuple[str, Any, Flag]]:
+    """List the flags in the order of ``--help``.
+
+    Returns:
+        Name, default and description of each.
+    """
+    return [(field.name, field.default, field.metadata["flag"]) for field in dataclasses.fields(RunConfig)]
+
+
+def build_parser() -> Parser:
+    """Make the parser from the table of flags.
+
+    Returns:
+        The parser; every value stays text, so that all problems can be listed at once.
+    """
+    parser = Parser(prog="python -m retrain", description=DESCRIPTION, epilog=EPILOG)
+    groups: dict[str, Any] = {}
+    for name, default, flag in flag_table():
+        if flag.group not in groups:
+            groups[flag.group] = parser.add_argument_group(flag.group)
+        group = groups[flag.group]
+        text = f"{flag.help} (default: {_shown(default)})".replace("%", "%%")
+        if isinstance(default, bool):
+            group.add_argument(*spellings(name), dest=name, action="store_true", default=argparse.SUPPRESS, help=text)
+            off = [spelling.replace("--", "--no-", 1) for spelling in spellings(name)] + [f"--no_{name}"]
+            group.add_argument(*off, dest=name, action="store_false", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        else:
+            group.add_argument(
+                *spellings(name), dest=name, metavar=_metavar(default), default=argparse.SUPPRESS, help=text
+            )
+    return parser
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return str(default) if default != "" else "none"
+
+
+def _metavar(default: object) -> str:
+    return {int: "N", float: "X"}.get(type(default), "TEXT")
+
+
+def read_config(words: Sequence[str]) -> RunConfig:
+    """Turn a command line into a RunConfig.
+
+    Args:
+        words: without the program's name.
+
+    Returns:
+        The config; its own values are not checked yet.
+
+    Raises:
+        UsageError: a flag is unknown or a value is not of its type; all of them are listed, and what RunConfig finds
+            wrong with the rest.
+    """
+    given, problems = build_parser().parse(words)
+    values: dict[str, Any] = {}
+    for name, default, _ in flag_table():
+        if name in given:
+            try:
+                values[name] = _convert(given[name], default)
+            except ValueError:
+                kind = "a whole number" if isinstance(default, int) else "a number"
+                problems.append(f"expected --{name} to be {kind}, got {given[name]!r}; its default is {default}")
+    config = RunConfig(**values)
+    if problems:
+        raise UsageError(problems + config.problems())
+    return config
+
+
+def _convert(text: Any, default: object) -> object:  # noqa: ANN401
+    if isinstance(default, bool | str):
+        return text
+    return int(text) if isinstance(default, int) else float(text)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run ``python -m retrain``.
+
+    Args:
+        words: the command line; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    with exit_codes("retrain") as code:
+        config = read_config(sys.argv[1:] if words is None else words)
+        from retrain.run import run  # here, so that --help and mistyped flags answer at once
+
+        run(config, Console())
+    return code[0]

@@ -1,0 +1,148 @@
+"""What a person sees while a run works: log lines, and one live progress bar a stage on a terminal.
+
+Log lines go to standard output, so that they can be kept and searched; progress goes to standard error, as a
+live bar on a terminal and otherwise as a plain line with an estimate every few seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Protocol
+
+PLAIN_INTERVAL_S = 5.0
+
+
+class Advance(Protocol):
+    """What a stage calls as it goes on."""
+
+    def __call__(self, count: int = 1) -> None:
+        """Say that so many more items are done."""
+
+
+def printable(text: str) -> str:
+    """Make text from a file name or label safe to print on a terminal.
+
+    Args:
+        text: any text; control characters and lone surrogates may steer or break a terminal.
+
+    Returns:
+        The text with such characters as escapes.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class Console:
+    """Prints the lines of a run.
+
+    Args:
+        quiet: print nothing at all (for use from Python).
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def line(self, text: str) -> None:
+        """Print one line as it is.
+
+        Args:
+            text: the line, already safe to print.
+        """
+        if not self.quiet:
+            print(text, flush=True)
+
+    def stamped(self, text: str) -> None:
+        """Print one line behind the date and time, as the original's training lines are.
+
+        Args:
+            text: the line.
+        """
+        self.line(f"{datetime.now()}: {text}")
+
+    def warn(self, text: str) -> None:
+        """Print one warning.
+
+        Args:
+            text: what was found and what is done about it.
+        """
+        self.line(f"WARNING: {text}")
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int, unit: str) -> Iterator[Advance]:
+        """Show how far one stage has come.
+
+        Args:
+            title: what is being done, in two or three words.
+            total: how many items there are.
+            unit: what an item is called, in the plural.
+
+        Yields:
+            A function to call with the number of items just done.
+        """
+        if self.quiet or not total:
+            yield _ignore
+        elif sys.stderr.isatty():
+            with _live_bar(title, total, unit) as advance:
+                yield advance
+        else:
+            yield _PlainProgress(title, total, unit)
+
+
+def _ignore(count: int = 1) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def _live_bar(title: str, total: int, unit: str) -> Iterator[Advance]:
+    # Imported here: rich costs 50 ms, and most starts (help, pipes, label_image) never need it.
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit}, {{task.fields[rate]}}/s, elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    start = time.monotonic()
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total, rate="-")
+
+        def advance(count: int = 1) -> None:
+            done = bar.tasks[0].completed + count
+            bar.update(task, advance=count, rate=f"{done / max(time.monotonic() - start, 1e-3):.0f}")
+
+        yield advance
+
+
+class _PlainProgress:
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
+        self.start = self.spoke = time.monotonic()
+
+    def __call__(self, count: int = 1) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.spoke < PLAIN_INTERVAL_S:
+            return
+        self.spoke = now
+        rate = self.done / (now - self.start)
+        left_s = (self.total - self.done) / rate if rate else 0.0
+        text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.0f}/s, about {left_s:.0f} s left"
+        print(text, file=sys.stderr, flush=True)

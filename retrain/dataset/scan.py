@@ -1,0 +1,173 @@
+"""Read a folder of class folders, by directory entries alone: no file is opened here."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrain.console import printable
+from retrain.dataset.labels import make_labels
+
+# Files with other suffixes are counted and left out; inside, it is the magic bytes that decide (images.py).
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One photograph, as the directory lists it.
+
+    Args:
+        path: relative to the image folder, with forward slashes: "globular cluster/m13.jpg".
+        label: index into Catalog.labels.
+        size: bytes.
+        mtime_ns: time of the last change of its contents, nanoseconds.
+        ctime_ns: time of the last change of its inode, nanoseconds (creation on Windows).
+    """
+
+    path: str
+    label: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What a scan found.
+
+    Args:
+        root: the image folder as it was typed.
+        labels: class names in index order.
+        records: photographs by class, then by name.
+        left_out: reason -> number of entries that were not taken.
+        problems: one sentence each; a run must not start while there are any.
+    """
+
+    root: str
+    labels: tuple[str, ...]
+    records: tuple[ImageRecord, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def full_path(self, record: ImageRecord) -> str:
+        """Say where a photograph lies.
+
+        Args:
+            record: one of ``records``.
+
+        Returns:
+            Its path, joined to the root as it was typed.
+        """
+        return os.path.join(self.root, *record.path.split("/"))
+
+    def count_by_label(self) -> list[int]:
+        """Count the photographs a class.
+
+        Returns:
+            One number a label.
+        """
+        counts = Counter(record.label for record in self.records)
+        return [counts[index] for index in range(len(self.labels))]
+
+
+def scan_folder(root: str, label_style: str) -> Catalog:
+    """List the photographs of every class.
+
+    Args:
+        root: an existing folder with one sub-folder a class.
+        label_style: "folder" or "poets", see labels.make_labels.
+
+    Returns:
+        What was found, problems included; nothing is raised for a bad layout.
+    """
+    left_out: Counter[str] = Counter()
+    top = _list_folder(root)
+    if isinstance(top, str):
+        return Catalog(root, (), (), problems=(top,))
+    folders = [entry.name for entry in top if entry.is_dir() and not _hidden(entry.name, left_out)]
+    loose = sum(1 for entry in top if not entry.name.startswith(".") and _is_image_name(entry))
+    if loose:
+        left_out["image directly in the image folder, in no class"] = loose
+    labels, problems = make_labels(folders, label_style)
+    records: list[ImageRecord] = []
+    for index, folder in enumerate(folders):
+        found = _scan_class(root, folder, index, left_out)
+        if isinstance(found, str):
+            problems.append(found)
+        else:
+            records.extend(found)
+    problems += _class_count_problems(root, folders, loose)
+    return Catalog(root, labels, tuple(records), dict(left_out), tuple(problems))
+
+
+def _hidden(name: str, left_out: Counter[str]) -> bool:
+    if not name.startswith("."):
+        return False
+    left_out["hidden (name starts with a dot)"] += 1
+    return True
+
+
+def _list_folder(path: str) -> list[os.DirEntry[str]] | str:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        return f"cannot read the folder {printable(path)}: {error.strerror}; check its permissions"
+
+
+def _is_image_name(entry: os.DirEntry[str]) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return suffix in IMAGE_SUFFIXES and suffix != "" and entry.is_file()
+
+
+def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> list[ImageRecord] | str:
+    path = os.path.join(root, folder)
+    entries = _list_folder(path)
+    if isinstance(entries, str):
+        return entries
+    records = [r for entry in entries if (r := _record(entry, folder, label, left_out)) is not None]
+    if records:
+        return records
+    nested = [entry.name for entry in entries if entry.is_dir()]
+    hint = (
+        f" (its sub-folder {printable(nested[0])!r} is not read: photographs must lie directly in it)" if nested else ""
+    )
+    return f"class folder {printable(path)!r} holds no images{hint}; put photographs into it or take it away"
+
+
+def _record(entry: os.DirEntry[str], folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
+    if _hidden(entry.name, left_out):
+        return None
+    if entry.is_dir():
+        left_out["sub-folder of a class folder"] += 1
+        return None
+    try:
+        if not entry.is_file():  # a pipe, socket or device would block or never end; a broken link has no bytes
+            left_out["not a regular file"] += 1
+            return None
+        if os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+            left_out["suffix of no known image format"] += 1
+            return None
+        status = entry.stat()
+    except OSError:
+        left_out["cannot be examined"] += 1
+        return None
+    return ImageRecord(f"{folder}/{entry.name}", label, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _class_count_problems(root: str, folders: list[str], loose: int) -> list[str]:
+    if len(folders) > 1:
+        return []
+    advice = "make one sub-folder a class and put its photographs there"
+    if not folders:
+        what = f"; {loose} images lie directly in it" if loose else ""
+        return [f"No valid folders of images found at {root}{what}: {advice}"]
+    only = os.path.join(root, folders[0])
+    inner = [p.name for p in Path(only).iterdir() if p.is_dir() and not p.name.startswith(".")]
+    if len(inner) > 1:
+        advice = f"{only} itself has sub-folders, so --image_dir {only} may be what is meant"
+    return [
+        f"Only one valid folder of images found at {root} - multiple classes are needed for classification: {advice}"
+    ]

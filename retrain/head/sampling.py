@@ -1,0 +1,42 @@
+"""Batches as the original draws them: a class at random, then one of its photographs, both with replacement.
+
+So training is balanced over the classes whatever their sizes, and the accuracies logged during training are
+class-balanced ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.intp]
+
+
+class ClassBalancedSampler:
+    """Draws photographs class by class.
+
+    Args:
+        labels: intp (N,), the class of each photograph; every class that occurs is drawn alike.
+        generator: where the randomness comes from.
+    """
+
+    def __init__(self, labels: Indices, generator: np.random.Generator) -> None:
+        self._order = np.argsort(labels, kind="stable")
+        _, self._first, self._count = np.unique(labels[self._order], return_index=True, return_counts=True)
+        self._generator = generator
+
+    def draw(self, size: int) -> Indices:
+        """Draw a batch.
+
+        Args:
+            size: how many; -1 for every photograph once, in order.
+
+        Returns:
+            intp (size,), indices into the labels.
+        """
+        if size < 0:
+            return np.sort(self._order)
+        classes = self._generator.integers(len(self._first), size=size)
+        within = (self._generator.random(size) * self._count[classes]).astype(np.intp)
+        drawn: Indices = self._order[self._first[classes] + within]
+        return drawn

@@ -1,0 +1,322 @@
+"""A softmax layer on bottleneck vectors, trained by gradient descent.
+
+The recipe is the original's (plain gradient descent on class-balanced batches, constant learning rate) with three
+changes, each measured on five sets of photographs (docs/design.md): features are centred and scaled, the scaling then
+folded into the layer; weights decay; and the step with the best validation loss is kept, unless the last step is not
+worse by more than one standard error of the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from retrain.errors import NumericalError
+from retrain.head.sampling import ClassBalancedSampler, Indices
+
+Floats = npt.NDArray[np.float32]
+
+# The variance added to each feature's own, as a share of the mean variance: features that hardly vary are noise, and
+# scaling them up to the others' size costs accuracy on small sets (0: 82.2 %, 1: 82.9 %, mean of five sets).
+VARIANCE_FLOOR = 1.0
+# Choosing the best step needs the same validation photographs each time, but not all of a large set.
+MAX_VALIDATION_FOR_CHOICE = 2000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a head.
+
+    Args:
+        steps: steps of gradient descent.
+        learning_rate: size of a step.
+        batch_size: photographs a step.
+        weight_decay: the weights shrink by learning_rate times this each step.
+        eval_interval: measure every so many steps, and on the last.
+        validation_batch_size: photographs of a logged validation, drawn class by class; -1 for all.
+        seed: of the random draws.
+    """
+
+    steps: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    eval_interval: int = 10
+    validation_batch_size: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained layer on raw bottleneck vectors: scaling is folded in.
+
+    Args:
+        weights: float32 (D, C).
+        biases: float32 (C,).
+        step: the training step it was taken after, counted from 0.
+    """
+
+    weights: Floats
+    biases: Floats
+    step: int
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Classify.
+
+        Args:
+            features: float32 (N, D), as the backbone gives them.
+
+        Returns:
+            float32 (N, C), rows sum to 1.
+        """
+        return softmax(features @ self.weights + self.biases)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What is measured at a step.
+
+    Args:
+        step: counted from 0.
+        train_accuracy: 0 to 1, on the batch just trained on.
+        cross_entropy: mean loss of that batch, nats.
+        validation_accuracy: 0 to 1, on the validation batch; None without validation photographs.
+        validation_cross_entropy: mean loss of that batch, nats.
+        validation_count: photographs in that batch.
+        weights: float32 (D, C), on scaled features.
+        biases: float32 (C,).
+        logits: float32 (B, C), of the training batch.
+        head: makes the layer as it stands, scaling folded in.
+    """
+
+    step: int
+    train_accuracy: float
+    cross_entropy: float
+    validation_accuracy: float | None
+    validation_cross_entropy: float | None
+    validation_count: int
+    weights: Floats
+    biases: Floats
+    logits: Floats
+    head: Callable[[], Head]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Somebody who is told how training goes.
+
+    Args:
+        every: told at steps 0, every, 2 every ... and at the last.
+        see: what to call.
+    """
+
+    every: int
+    see: Callable[[StepReport], None]
+
+
+def softmax(logits: Floats) -> Floats:
+    """Turn logits into probabilities.
+
+    Args:
+        logits: float32 (N, C).
+
+    Returns:
+        float32 (N, C), rows sum to 1.
+    """
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def train_softmax(
+    features: Floats,
+    labels: Indices,
+    validation: Indices,
+    recipe: Recipe,
+    class_count: int,
+    observers: Sequence[Observer] = (),
+    training: Indices | None = None,
+) -> Head:
+    """Train a softmax layer.
+
+    Args:
+        features: float32 (N, D), as the backbone gives them.
+        labels: intp (N,), 0 to class_count - 1.
+        validation: indices that choose the step; may be empty, then the last step is kept.
+        recipe: how.
+        class_count: C.
+        observers: told how it goes; what they do changes nothing.
+        training: indices to train on; None for all that are not in ``validation``.
+
+    Returns:
+        The trained layer.
+
+    Raises:
+        NumericalError: a feature, the loss or a weight became NaN or infinite.
+    """
+    if training is None:
+        training = np.setdiff1d(np.arange(len(labels)), validation)
+    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+        # One BLAS thread: two on a busy machine were up to 17 times slower than one on matrices this small.
+        trainer = _Trainer(features, labels, training, validation, recipe, class_count)
+        return trainer.run(observers)
+
+
+class _Trainer:
+    def __init__(
+        self,
+        features: Floats,
+        labels: Indices,
+        training: Indices,
+        validation: Indices,
+        recipe: Recipe,
+        class_count: int,
+    ) -> None:
+        _require_finite(features, "a bottleneck vector")
+        self.recipe = recipe
+        self.mean, self.scale = _scaling(features[training])
+        self.x = (features[training] - self.mean) * self.scale
+        self.y = labels[training]
+        self.one_hot = np.eye(class_count, dtype=np.float32)
+        self.weights = np.zeros((features.shape[1], class_count), np.float32)
+        self.biases = np.zeros(class_count, np.float32)
+        generator = np.random.default_rng(recipe.seed)
+        self.sampler = ClassBalancedSampler(self.y, generator)
+        self.val_x = (features[validation] - self.mean) * self.scale
+        self.val_y = labels[validation]
+        self.choice = _StepChoice(_spread(len(validation), MAX_VALIDATION_FOR_CHOICE))
+        # A stream of its own, so that how often is measured does not change what is learned.
+        self.val_sampler = (
+            ClassBalancedSampler(self.val_y, np.random.default_rng([recipe.seed, 1])) if len(validation) else None
+        )
+
+    def run(self, observers: Sequence[Observer]) -> Head:
+        recipe = self.recipe
+        for step in range(recipe.steps):
+            batch = self.sampler.draw(recipe.batch_size)
+            self._descend(batch)
+            last = step == recipe.steps - 1
+            if last or step % recipe.eval_interval == 0:
+                self._choose(step, batch)
+            told = [observer for observer in observers if last or step % observer.every == 0]
+            if told:
+                report = self._report(step, batch)
+                for observer in told:
+                    observer.see(report)
+        chosen = self.choice.best(recipe.steps - 1, self.weights, self.biases)
+        return self._fold(*chosen)
+
+    def _logits(self, x: Floats) -> Floats:
+        logits: Floats = x @ self.weights + self.biases
+        return logits
+
+    def _descend(self, batch: Indices) -> None:
+        rate = np.float32(self.recipe.learning_rate)
+        x = self.x[batch]
+        error = softmax(self._logits(x)) - self.one_hot[self.y[batch]]
+        error *= rate / np.float32(len(batch))
+        self.weights *= 1 - rate * np.float32(self.recipe.weight_decay)
+        self.weights -= x.T @ error
+        self.biases -= error.sum(axis=0)
+
+    def _choose(self, step: int, batch: Indices) -> None:
+        if len(self.val_y):
+            rows = self.choice.rows
+            losses = _losses(self._logits(self.val_x[rows]), self.val_y[rows])
+            self.choice.offer(step, losses, self.weights, self.biases)
+        loss = float(_losses(self._logits(self.x[batch]), self.y[batch]).mean())
+        if not np.isfinite(loss) or not np.isfinite(self.weights).all():
+            raise NumericalError(
+                f"the loss became {loss} at step {step}: training left the numbers. Lower --learning_rate "
+                f"(now {self.recipe.learning_rate:g}; 0.01 is usual). Nothing was exported."
+            )
+
+    def _report(self, step: int, batch: Indices) -> StepReport:
+        logits = self._logits(self.x[batch])
+        val_accuracy = val_loss = None
+        count = 0
+        if self.val_sampler is not None:
+            rows = self.val_sampler.draw(self.recipe.validation_batch_size)
+            val_logits = self._logits(self.val_x[rows])
+            val_accuracy = float((val_logits.argmax(axis=1) == self.val_y[rows]).mean())
+            val_loss = float(_losses(val_logits, self.val_y[rows]).mean())
+            count = len(rows)
+        return StepReport(
+            step=step,
+            train_accuracy=float((logits.argmax(axis=1) == self.y[batch]).mean()),
+            cross_entropy=float(_losses(logits, self.y[batch]).mean()),
+            validation_accuracy=val_accuracy,
+            validation_cross_entropy=val_loss,
+            validation_count=count,
+            weights=self.weights,
+            biases=self.biases,
+            logits=logits,
+            head=lambda: self._fold(step, self.weights, self.biases),
+        )
+
+    def _fold(self, step: int, weights: Floats, biases: Floats) -> Head:
+        """Fold (x - mean) * scale into the layer, so that it takes raw bottleneck vectors."""
+        folded = weights * self.scale[:, np.newaxis]
+        return Head(folded, biases - self.mean @ folded, step)
+
+
+def _scaling(features: Floats) -> tuple[Floats, Floats]:
+    """Mean and 1 / spread of each feature: float32 (D,) both."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    variance = features.var(axis=0, dtype=np.float64)
+    floor = VARIANCE_FLOOR * variance.mean()
+    # All photographs alike: any scale will do, and the biases still learn.
+    spread = np.sqrt(variance + floor) if floor > 0 else np.ones_like(variance)
+    return mean.astype(np.float32), (1 / spread).astype(np.float32)
+
+
+def _losses(logits: Floats, labels: Indices) -> Floats:
+    """Cross-entropy of each row, nats: float32 (N,)."""
+    top = logits.max(axis=1)
+    total = np.log(np.exp(logits - top[:, np.newaxis]).sum(axis=1)) + top
+    losses: Floats = total - logits[np.arange(len(labels)), labels]
+    return losses
+
+
+def _spread(count: int, limit: int) -> Indices:
+    """Pick at most ``limit`` of ``count`` rows, evenly."""
+    return np.arange(count) if count <= limit else np.linspace(0, count - 1, limit).astype(np.intp)
+
+
+def _require_finite(values: Floats, what: str) -> None:
+    if not np.isfinite(values).all():
+        raise NumericalError(f"{what} holds a value that is not a finite number; nothing is trained on it")
+
+
+class _StepChoice:
+    """Remembers the best validation step, and decides at the end whether it beats the last one beyond doubt.
+
+    Args:
+        rows: which validation photographs are looked at, the same at every step.
+    """
+
+    def __init__(self, rows: Indices) -> None:
+        self.rows = rows
+        self._best_loss = np.inf
+        self._best: tuple[int, Floats, Floats] | None = None
+        self._best_losses = self._last_losses = np.zeros(0, np.float32)
+
+    def offer(self, step: int, losses: Floats, weights: Floats, biases: Floats) -> None:
+        self._last_losses = losses
+        if losses.mean() < self._best_loss:
+            self._best_loss = float(losses.mean())
+            self._best_losses = losses
+            self._best = (step, weights.copy(), biases.copy())
+
+    def best(self, last_step: int, weights: Floats, biases: Floats) -> tuple[int, Floats, Floats]:
+        last = (last_step, weights, biases)
+        if self._best is None or len(self.rows) < 2:
+            return last
+        # Paired over photographs: nine of them can prefer step 30 by chance, and then the last step is the safer one.
+        worse = self._last_losses - self._best_losses
+        standard_error = worse.std(ddof=1) / np.sqrt(len(worse))
+        return self._best if worse.mean() > standard_error else last

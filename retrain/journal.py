@@ -1,0 +1,121 @@
+"""What a run says: the original's log lines where it had them, since people search for their words."""
+
+from __future__ import annotations
+
+from retrain.backbones import PreparedBackbone
+from retrain.bottlenecks import BottleneckStore, Features, count_reasons
+from retrain.console import Console, printable
+from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
+from retrain.evaluate import Accuracy, plain_sentence
+from retrain.head import Floats, Indices, StepReport
+
+FEW_IMAGES = 20
+
+
+def tell_catalog(catalog: Catalog, console: Console) -> None:
+    """Say what was found, a line a class.
+
+    Args:
+        catalog: the photographs.
+        console: where to say it.
+    """
+    for label, count in zip(catalog.labels, catalog.count_by_label(), strict=True):
+        console.line(f"Looking for images in '{printable(label)}': {count}")
+        if count < FEW_IMAGES:
+            console.warn("Folder has less than 20 images, which may cause issues.")
+    for reason, count in catalog.left_out.items():
+        console.warn(f"left out {count}: {reason}")
+
+
+def tell_backbone(backbone: PreparedBackbone, console: Console) -> None:
+    """Say which weights are used.
+
+    Args:
+        backbone: what will extract.
+        console: where to say it.
+    """
+    weights = backbone.weights
+    console.line(f"Backbone {backbone.spec.name}, {weights.source} weights, SHA-256 {weights.sha256}")
+
+
+def tell_features(features: Features, store: BottleneckStore, skipped_list: str, console: Console) -> None:
+    """Say what the cache did.
+
+    Args:
+        features: what was collected.
+        store: the cache.
+        skipped_list: path of the list of skipped files.
+        console: where to say it.
+    """
+    if store.set_aside:
+        console.warn(
+            f"the bottleneck cache was damaged and is made anew; the damaged file is kept as {store.set_aside}"
+        )
+    if features.damaged:
+        console.warn(f"{features.damaged} cached bottlenecks failed their checksum and were computed again")
+    total = len(features.sha256s)
+    console.line(f"{features.extracted} bottleneck files created. {total} bottlenecks in use, cached in {store.path}")
+    if features.skipped:
+        console.warn(
+            f"skipped {len(features.skipped)} files ({count_reasons(features.skipped)}), listed in {skipped_list}"
+        )
+
+
+def tell_split(split: Split, console: Console) -> None:
+    """Say how many photographs lie on each side.
+
+    Args:
+        split: the sides.
+        console: where to say it.
+    """
+    training, validation, testing = (len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING))
+    console.line(f"{training} photographs to train on, {validation} to validate, {testing} for the final test")
+    for note in split.notes:
+        console.warn(note)
+
+
+def tell_step(report: StepReport, console: Console) -> None:
+    """Log a training step in the original's words.
+
+    Args:
+        report: what was measured.
+        console: where to say it.
+    """
+    start = f"Step {report.step}"
+    console.stamped(f"{start}: Train accuracy = {100 * report.train_accuracy:.1f}%")
+    console.stamped(f"{start}: Cross entropy = {report.cross_entropy:.6f}")
+    if report.validation_accuracy is not None:
+        share = 100 * report.validation_accuracy
+        console.stamped(f"{start}: Validation accuracy = {share:.1f}% (N={report.validation_count})")
+
+
+def tell_misclassified(catalog: Catalog, rows: Indices, probabilities: Floats, console: Console) -> None:
+    """List the errors of the final test in the original's layout.
+
+    Args:
+        catalog: the photographs.
+        rows: intp (M,), those of the final test.
+        probabilities: float32 (M, C).
+        console: where to say it.
+    """
+    console.line("=== MISCLASSIFIED TEST IMAGES ===")
+    for row, guess in zip(rows, probabilities.argmax(axis=1), strict=True):
+        record = catalog.records[row]
+        if record.label != guess:
+            console.line(f"{printable(catalog.full_path(record)):>70}  {printable(catalog.labels[guess])}")
+
+
+def tell_results(test: Accuracy, crossed: Accuracy | None, console: Console) -> None:
+    """Say how good the model is.
+
+    Args:
+        test: of the final test.
+        crossed: cross-validated, or None when it was left out.
+        console: where to say it.
+    """
+    if test.count:
+        console.line(f"Final test accuracy = {100 * test.value:.1f}% (N={test.count}), {test.interval_text()}")
+    if crossed is not None:
+        share = f"{100 * crossed.value:.1f}% (N={crossed.count})"
+        console.line(f"Cross-validated accuracy = {share}, {crossed.interval_text()}")
+    console.line(plain_sentence(test, crossed))

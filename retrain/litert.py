@@ -1,0 +1,86 @@
+"""Opens LiteRT models: one thread each, and without the library's greeting on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrain.images import Floats
+
+_first_open = threading.Lock()
+_greeted = False
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A LiteRT model with one input and one output; belongs to the thread that opened it.
+
+    Args:
+        interpreter: ai_edge_litert's Interpreter.
+        source: index of its input.
+        result: index of its output.
+    """
+
+    interpreter: Any
+    source: int
+    result: int
+
+    def run(self, values: Floats) -> Floats:
+        """Run the model once.
+
+        Args:
+            values: float32, of the input's shape.
+
+        Returns:
+            float32, of the output's shape; a copy.
+        """
+        self.interpreter.set_tensor(self.source, values)
+        self.interpreter.invoke()
+        answer: Floats = self.interpreter.get_tensor(self.result)
+        return answer
+
+
+def open_model(content: bytes, input_shape: tuple[int, ...] | None = None) -> OpenModel:
+    """Open a LiteRT model with one thread.
+
+    Args:
+        content: the bytes of a .tflite file.
+        input_shape: resize the input to this shape; None keeps the model's own.
+
+    Returns:
+        The model, its memory allocated.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with _quiet_first_time():
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        source = interpreter.get_input_details()[0]
+        if input_shape is not None and tuple(source["shape"]) != input_shape:
+            interpreter.resize_tensor_input(source["index"], np.array(input_shape, np.int32))
+        interpreter.allocate_tensors()
+    return OpenModel(interpreter, source["index"], interpreter.get_output_details()[0]["index"])
+
+
+@contextlib.contextmanager
+def _quiet_first_time() -> Iterator[None]:
+    # The C++ library prints "INFO: Created TensorFlow Lite XNNPACK delegate" once a process and has no switch for it.
+    global _greeted
+    with _first_open:
+        if _greeted:
+            yield
+            return
+        _greeted = True
+        kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(silence, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(silence)

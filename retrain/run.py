@@ -1,0 +1,203 @@
+"""run(config) -> RunResult: the whole story, in the order in which the data flows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrain import journal
+from retrain.backbones import BackboneSpec, FrozenBackbone, PreparedBackbone, find_backbone, prepare_backbone
+from retrain.bottlenecks import BottleneckStore, Features, cache_path, collect_features, labels_of
+from retrain.bundle import Bundle
+from retrain.config import RunConfig
+from retrain.console import Console
+from retrain.dataset import (
+    TESTING,
+    TRAINING,
+    VALIDATION,
+    Catalog,
+    Split,
+    SplitRequest,
+    scan_folder,
+    split_csv,
+    split_images,
+)
+from retrain.engines import LocalEngine
+from retrain.errors import UsageError
+from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
+from retrain.exporters import frozen_graph
+from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
+from retrain.observe import observers
+from retrain.publish import beside, describe, write_metrics, write_model
+from retrain.summaries import Summaries
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Args:
+        bundle: the model, in its own words.
+        head: the trained layer.
+        test: accuracy of the final test.
+        cross_validated: accuracy over all photographs; None when it was left out.
+        skipped: how many files could not be read.
+        files: what was written.
+    """
+
+    bundle: Bundle
+    head: Head
+    test: Accuracy
+    cross_validated: Accuracy | None
+    skipped: int
+    files: tuple[str, ...]
+
+
+def run(config: RunConfig, console: Console | None = None) -> RunResult:
+    """Train a classifier on a folder of photographs.
+
+    Args:
+        config: what to do.
+        console: where to say how it goes; None says nothing.
+
+    Returns:
+        What it came to; the files are written.
+
+    Raises:
+        RetrainError: one of its kinds, see errors.py; no file is half written.
+    """
+    console = console or Console(quiet=True)
+    spec, catalog = check(config)
+    journal.tell_catalog(catalog, console)
+    backbone = prepare_backbone(spec, Path(config.model_dir), offline=config.offline, console=console)
+    journal.tell_backbone(backbone, console)
+    features = gather(config, catalog, backbone, console)
+    split = divide(config, features, console)
+    table = split_csv(features.catalog, features.sha256s, split)
+    bundle = describe(backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table)
+    head = train(config, backbone, features, split, bundle, console)
+    files = write_model(config, backbone, head, bundle, table)
+    test, crossed = judge(config, backbone, features, split, head, console)
+    console.line("Wrote " + ", ".join(files))
+    return RunResult(bundle, head, test, crossed, len(features.skipped), files)
+
+
+def check(config: RunConfig) -> tuple[BackboneSpec, Catalog]:
+    """Refuse what cannot work before the disk is touched, all reasons at once."""
+    problems, spec, catalog = config.problems(), None, None
+    try:
+        spec = find_backbone(config.architecture)
+    except UsageError as error:
+        problems += error.problems
+    if config.image_dir and Path(config.image_dir).is_dir():
+        catalog = scan_folder(config.image_dir, config.label_style)
+        problems += catalog.problems
+    if problems or spec is None or catalog is None:
+        raise UsageError(problems)
+    return spec, catalog
+
+
+def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, console: Console) -> Features:
+    """Give every photograph its bottleneck vector."""
+    path = cache_path(config.bottleneck_dir, backbone.spec.name, backbone.fingerprint)
+    engine = LocalEngine(FrozenBackbone(backbone.tflite, backbone.spec.input_spec), config.threads)
+    listing = beside(config.output_graph, ".skipped.csv")
+    with BottleneckStore(path, backbone.fingerprint, backbone.spec.feature_width) as store:
+        features = collect_features(catalog, store, engine, console, config.max_skipped_percentage, listing)
+        journal.tell_features(features, store, listing, console)
+    return features
+
+
+def divide(config: RunConfig, features: Features, console: Console) -> Split:
+    """Decide which photographs are trained on, validated on and tested on."""
+    request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)
+    split = split_images(features.catalog, features.sha256s, request)
+    journal.tell_split(split, console)
+    return split
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """Pick the flags that decide the head."""
+    return Recipe(
+        steps=config.how_many_training_steps,
+        learning_rate=config.learning_rate,
+        batch_size=config.train_batch_size,
+        weight_decay=config.weight_decay,
+        eval_interval=config.eval_step_interval,
+        validation_batch_size=config.validation_batch_size,
+        seed=config.seed,
+    )
+
+
+def train(
+    config: RunConfig,
+    backbone: PreparedBackbone,
+    features: Features,
+    split: Split,
+    bundle: Bundle,
+    console: Console,
+) -> Head:
+    """Train the new layer, with the log, TensorBoard and the intermediate graphs watching."""
+    base, classes = backbone.graph.read_bytes(), len(bundle.labels)
+    blank = Head(np.zeros((bundle.feature_width, classes), np.float32), np.zeros(classes, np.float32), 0)
+    with Summaries(config.summaries_dir, frozen_graph(base, blank, bundle)) as summaries:
+        return train_softmax(
+            features.matrix,
+            labels_of(features),
+            split.indices(VALIDATION),
+            recipe_of(config),
+            classes,
+            observers(config, summaries, base, bundle, console),
+            split.indices(TRAINING),
+        )
+
+
+def judge(
+    config: RunConfig,
+    backbone: PreparedBackbone,
+    features: Features,
+    split: Split,
+    head: Head,
+    console: Console,
+) -> tuple[Accuracy, Accuracy | None]:
+    """Measure how good the head is, on the test photographs and by cross-validation, and write it down."""
+    labels, names = labels_of(features), features.catalog.labels
+    rows = split.indices(TESTING)
+    if len(rows) and config.test_batch_size > 0:
+        rows = rows[
+            ClassBalancedSampler(labels[rows], np.random.default_rng([config.seed, 2])).draw(config.test_batch_size)
+        ]
+    scores = head.probabilities(features.matrix[rows])
+    test = measure_accuracy(scores, labels[rows])
+    crossed = crossed_scores = None
+    if config.cross_validation_folds:
+        with console.stage("Cross-validating", config.cross_validation_folds, "folds") as advance:
+            crossed_scores = cross_validate(
+                features.matrix,
+                labels,
+                features.sha256s,
+                recipe_of(config),
+                len(names),
+                config.cross_validation_folds,
+                advance,
+            )
+        crossed = measure_accuracy(crossed_scores, labels)
+    journal.tell_results(test, crossed, console)
+    if config.print_misclassified_test_images:
+        journal.tell_misclassified(features.catalog, rows, scores, console)
+    facts = {
+        "config": asdict(config),
+        "labels": names,
+        "weights": {"source": backbone.weights.source, "sha256": backbone.weights.sha256},
+        "kept_step": head.step,
+        "test": test,
+        "test_confusion": confusion_matrix(scores, labels[rows], len(names)),
+        "cross_validated": crossed,
+        "cross_validated_confusion": None
+        if crossed_scores is None
+        else confusion_matrix(crossed_scores, labels, len(names)),
+    }
+    write_metrics(beside(config.output_graph, ".metrics.json"), facts)
+    return test, crossed
