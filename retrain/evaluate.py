@@ -106,7 +106,8 @@ def plain_sentence(test: Accuracy, crossed: Accuracy | None) -> str:
         One sentence for a person who has no statistics.
     """
     if test.count:
-        start = f"With {test.count} test photographs this test cannot tell {100 * test.low:.0f} % from {100 * test.high:.0f} %"
+        low, high = 100 * test.low, 100 * test.high
+        start = f"With {test.count} test photographs this test cannot tell {low:.0f} % from {high:.0f} %"
     else:
         start = "No photograph was kept for the final test"
     if crossed is None:

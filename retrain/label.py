@@ -100,7 +100,8 @@ def read_flags(words: Sequence[str]) -> dict[str, Any]:
 
 def _value_problems(values: dict[str, Any]) -> list[str]:
     problems = [
-        f"expected --{name} to be {FLAGS[name].low:g} to {FLAGS[name].high:g}, got {value}; leave it away to use the model's own"
+        f"expected --{name} to be {FLAGS[name].low:g} to {FLAGS[name].high:g}, got {value}; "
+        "leave it away to use the model's own"
         for name, value in values.items()
         if isinstance(value, int | float) and not FLAGS[name].low <= value <= FLAGS[name].high
     ]

@@ -2,7 +2,8 @@
 
 ``<summaries_dir>/train`` holds scalars, histograms and the graph, ``<summaries_dir>/validation`` scalars. Written every
 ``--eval_step_interval`` steps (the original wrote the training ones every step). No folder is ever deleted: event
-files of earlier runs are moved to ``<summaries_dir>/earlier/<when>/``, where TensorBoard shows them as runs of their own.
+files of earlier runs are moved to ``<summaries_dir>/earlier/<when>/``, where TensorBoard shows them as runs of their
+own.
 """
 
 from __future__ import annotations
