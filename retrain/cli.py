@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from retrain.commandline import Parser, exit_codes, spellings
+from retrain.commandline import Parser, exit_codes
 from retrain.config import Flag, RunConfig
 from retrain.console import Console
 from retrain.errors import UsageError
+
+_METAVAR = {int: "N", float: "X", str: "TEXT"}
 
 DESCRIPTION = """\
 Train an image classifier on a folder of photographs, one sub-folder a class:
@@ -47,7 +49,9 @@ def build_parser() -> Parser:
     Returns:
         The parser; every value stays text, so that all problems can be listed at once.
     """
-    parser = Parser(prog="python -m retrain", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(
+        prog="retrain", usage="python -m retrain --image_dir DIR [flags]", description=DESCRIPTION, epilog=EPILOG
+    )
     groups: dict[str, Any] = {}
     for name, default, flag in flag_table():
         if flag.group not in groups:
@@ -55,13 +59,12 @@ def build_parser() -> Parser:
         group = groups[flag.group]
         text = f"{flag.help} (default: {_shown(default)})".replace("%", "%%")
         if isinstance(default, bool):
-            group.add_argument(*spellings(name), dest=name, action="store_true", default=argparse.SUPPRESS, help=text)
-            off = [spelling.replace("--", "--no-", 1) for spelling in spellings(name)] + [f"--no_{name}"]
-            group.add_argument(*off, dest=name, action="store_false", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            group.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text)
+            off = {"dest": name, "action": "store_false", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+            group.add_argument(f"--no_{name}", **off)
         else:
-            group.add_argument(
-                *spellings(name), dest=name, metavar=_metavar(default), default=argparse.SUPPRESS, help=text
-            )
+            metavar = flag.metavar or _METAVAR[type(default)]
+            group.add_argument(f"--{name}", metavar=metavar, default=argparse.SUPPRESS, help=text)
     return parser
 
 
@@ -71,22 +74,15 @@ def _shown(default: object) -> str:
     return str(default) if default != "" else "none"
 
 
-def _metavar(default: object) -> str:
-    return {int: "N", float: "X"}.get(type(default), "TEXT")
-
-
-def read_config(words: Sequence[str]) -> RunConfig:
+def read_config(words: Sequence[str]) -> tuple[RunConfig, list[str]]:
     """Turn a command line into a RunConfig.
 
     Args:
         words: without the program's name.
 
     Returns:
-        The config; its own values are not checked yet.
-
-    Raises:
-        UsageError: a flag is unknown or a value is not of its type; all of them are listed, and what RunConfig finds
-            wrong with the rest.
+        The config, its own values not checked yet, and one sentence for each flag that is unknown or whose value is
+        not of its type; the config has the default there.
     """
     given, problems = build_parser().parse(words)
     values: dict[str, Any] = {}
@@ -97,10 +93,7 @@ def read_config(words: Sequence[str]) -> RunConfig:
             except ValueError:
                 kind = "a whole number" if isinstance(default, int) else "a number"
                 problems.append(f"expected --{name} to be {kind}, got {given[name]!r}; its default is {default}")
-    config = RunConfig(**values)
-    if problems:
-        raise UsageError(problems + config.problems())
-    return config
+    return RunConfig(**values), problems
 
 
 def _convert(text: Any, default: object) -> object:  # noqa: ANN401
@@ -119,8 +112,10 @@ def main(words: Sequence[str] | None = None) -> int:
         The exit code.
     """
     with exit_codes("retrain") as code:
-        config = read_config(sys.argv[1:] if words is None else words)
-        from retrain.run import run  # here, so that --help and mistyped flags answer at once
+        config, problems = read_config(sys.argv[1:] if words is None else words)
+        from retrain.run import find_problems, run  # here, so that --help answers at once
 
+        if problems:
+            raise UsageError(problems + find_problems(config)[0])
         run(config, Console())
     return code[0]

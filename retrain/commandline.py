@@ -41,28 +41,34 @@ class Parser(argparse.ArgumentParser):
         Returns:
             Flag name -> text (or bool) for the flags given, and one sentence a word that was not understood.
         """
-        given, unknown = self.parse_known_args(list(words))
+        given, unknown = self.parse_known_args([canonical(word) for word in words])
         legal = [option for action in self._actions for option in action.option_strings]
-        return vars(given), [_unknown_word(word, legal) for word in unknown]
+        # The word behind an unknown flag is its value: one mistake is not reported twice.
+        values = {i + 1 for i, word in enumerate(unknown) if word.startswith("-") and "=" not in word}
+        own = [word for i, word in enumerate(unknown) if word.startswith("-") or i not in values]
+        return vars(given), [_unknown_word(word, legal) for word in own]
+
+
+def canonical(word: str) -> str:
+    """Write a flag with underscores; ``--image-dir=x`` and ``--image_dir=x`` are the same.
+
+    Args:
+        word: a word of a command line.
+
+    Returns:
+        The word, unchanged where it is no long flag.
+    """
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 def _unknown_word(word: str, legal: list[str]) -> str:
     name = word.split("=", 1)[0]
     if not word.startswith("-"):
         return f"got the word {word!r} that belongs to no flag (a path with spaces needs quotes); see --help"
-    return f"unknown flag {name}{did_you_mean(name.replace('-', '_').replace('__', '--', 1), legal) or '; see --help'}"
-
-
-def spellings(name: str) -> list[str]:
-    """Name the ways to write a flag.
-
-    Args:
-        name: with underscores.
-
-    Returns:
-        ``--with_underscores`` first, then ``--with-dashes`` where that differs.
-    """
-    return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
+    return f"unknown flag {name}{did_you_mean(name, legal) or '; see --help'}"
 
 
 class _Terminated(BaseException):

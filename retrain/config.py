@@ -34,6 +34,7 @@ class Flag:
         low: smallest legal number.
         high: largest legal number.
         choices: the legal words.
+        metavar: what stands for its value in ``--help``.
         later: when set, any value but the default is refused with this sentence.
     """
 
@@ -42,6 +43,7 @@ class Flag:
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
+    metavar: str = ""
     later: str = ""
 
 
@@ -65,7 +67,7 @@ IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
 class RunConfig:
     """What one training run is told; field names are the flags, in the order of ``--help``."""
 
-    image_dir: str = _flag("", Flag("folder with one sub-folder of photographs a class (required)", IN))
+    image_dir: str = _flag("", Flag("folder with one sub-folder of photographs a class (required)", IN, metavar="DIR"))
     label_style: str = _flag(
         "folder",
         Flag(
@@ -73,6 +75,7 @@ class RunConfig:
             "rule (lower case, runs of other characters than a-z and 0-9 become one space)",
             IN,
             choices=("folder", "poets"),
+            metavar="STYLE",
         ),
     )
     max_skipped_percentage: float = _flag(
@@ -87,13 +90,17 @@ class RunConfig:
 
     architecture: str = _flag(
         "mobilenet_0.50_224",
-        Flag("backbone: mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>, in any case, 0.5 for 0.50", BACK),
+        Flag(
+            "backbone: mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>, in any case, 0.5 for 0.50",
+            BACK,
+            metavar="NAME",
+        ),
     )
     model_dir: str = _flag(
         "tf_files/models",
-        Flag("folder of converted backbones, and of official weight files put there by hand", BACK),
+        Flag("folder of converted backbones, and of official weight files put there by hand", BACK, metavar="DIR"),
     )
-    bottleneck_dir: str = _flag("tf_files/bottlenecks", Flag("folder of the bottleneck cache", BACK))
+    bottleneck_dir: str = _flag("tf_files/bottlenecks", Flag("folder of the bottleneck cache", BACK, metavar="DIR"))
     offline: bool = _flag(False, Flag("never use the network; without it, official weights are fetched once", BACK))
     threads: int = _flag(0, Flag("threads that read, decode and extract; 0: one a core", BACK, 0, 1024))
 
@@ -124,6 +131,7 @@ class RunConfig:
             "'poets' hashes the path as typed, bit for bit as the original did",
             CHECK,
             choices=("content", "poets"),
+            metavar="RULE",
         ),
     )
     test_batch_size: int = _flag(-1, Flag("photographs of the final test, drawn at random; -1: all of them", CHECK, -1))
@@ -137,15 +145,19 @@ class RunConfig:
 
     output_graph: str = _flag(
         "tf_files/retrained_graph.pb",
-        Flag("the model, a frozen TensorFlow graph; its .tflite and lists of the run stand beside it", OUT),
+        Flag(
+            "the model, a frozen TensorFlow graph; its .tflite and lists of the run stand beside it",
+            OUT,
+            metavar="FILE",
+        ),
     )
-    output_labels: str = _flag("tf_files/retrained_labels.txt", Flag("the labels, a line each", OUT))
-    summaries_dir: str = _flag("tf_files/training_summaries", Flag("what TensorBoard shows", OUT))
+    output_labels: str = _flag("tf_files/retrained_labels.txt", Flag("the labels, a line each", OUT, metavar="FILE"))
+    summaries_dir: str = _flag("tf_files/training_summaries", Flag("what TensorBoard shows", OUT, metavar="DIR"))
     intermediate_output_graphs_dir: str = _flag(
-        "tf_files/intermediate_graphs/", Flag("folder of the graphs written during training", OUT)
+        "tf_files/intermediate_graphs/", Flag("folder of the graphs written during training", OUT, metavar="DIR")
     )
     intermediate_store_frequency: int = _flag(0, Flag("write a graph every so many steps; 0: never", OUT, 0))
-    final_tensor_name: str = _flag("final_result", Flag("name of the softmax node in the graph", OUT))
+    final_tensor_name: str = _flag("final_result", Flag("name of the softmax node in the graph", OUT, metavar="NAME"))
 
     flip_left_right: bool = _flag(
         False, Flag("mirror half of the training photographs", DISTORT, later=_DISTORTION_LATER)
@@ -165,7 +177,8 @@ class RunConfig:
 
     def _split_problems(self) -> list[str]:
         problems = []
-        if self.testing_percentage + self.validation_percentage >= 100:
+        shares = (self.testing_percentage, self.validation_percentage)
+        if max(shares) < 100 <= sum(shares):  # a single share of 100 or more is its own problem
             problems.append(
                 "expected --testing_percentage and --validation_percentage to leave something to train on, got "
                 f"{self.testing_percentage} + {self.validation_percentage}; lower one of them (10 and 10 are usual)"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.classifier import Classifier
-from retrain.commandline import Parser, exit_codes, spellings
+from retrain.commandline import Parser, exit_codes
 from retrain.console import printable
 from retrain.errors import UsageError
 
@@ -65,11 +65,11 @@ def build_parser() -> Parser:
     Returns:
         The parser; every value stays text, so that all problems can be listed at once.
     """
-    parser = Parser(prog="python -m label_image", description=DESCRIPTION)
+    parser = Parser(prog="label_image", usage="python -m label_image --image FILE [flags]", description=DESCRIPTION)
     for name, flag in FLAGS.items():
         text = f"{flag.help} (default: {flag.default or 'as the model says'})"
         metavar = {int: "N", float: "X"}.get(flag.read, "TEXT") if isinstance(flag.read, type) else "TEXT"
-        parser.add_argument(*spellings(name), dest=name, metavar=metavar, default=argparse.SUPPRESS, help=text)
+        parser.add_argument(f"--{name}", metavar=metavar, default=argparse.SUPPRESS, help=text)
     return parser
 
 

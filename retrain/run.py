@@ -86,6 +86,14 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
 
 def check(config: RunConfig) -> tuple[BackboneSpec, Catalog]:
     """Refuse what cannot work before the disk is touched, all reasons at once."""
+    problems, spec, catalog = find_problems(config)
+    if problems or spec is None or catalog is None:
+        raise UsageError(problems)
+    return spec, catalog
+
+
+def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Catalog | None]:
+    """List all that is wrong with a config, its architecture and its photographs."""
     problems, spec, catalog = config.problems(), None, None
     try:
         spec = find_backbone(config.architecture)
@@ -94,9 +102,7 @@ def check(config: RunConfig) -> tuple[BackboneSpec, Catalog]:
     if config.image_dir and Path(config.image_dir).is_dir():
         catalog = scan_folder(config.image_dir, config.label_style)
         problems += catalog.problems
-    if problems or spec is None or catalog is None:
-        raise UsageError(problems)
-    return spec, catalog
+    return problems, spec, catalog
 
 
 def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, console: Console) -> Features:

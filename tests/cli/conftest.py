@@ -1,0 +1,70 @@
+"""Whole commands in processes of their own, as a person types them, on the real photographs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOS = ROOT / "tf_files" / "cluster_photos"
+
+
+def python(*words: str | Path, cwd: Path = ROOT, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``python WORDS`` of this environment and collect what it says."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::DeprecationWarning:retrain"}
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder to work in, with a converted backbone that all tests share."""
+
+    folder: Path
+    model_dir: Path
+
+    def flags(self, image_dir: Path | str = PHOTOS) -> list[str]:
+        return ["--image_dir", str(image_dir), "--model_dir", str(self.model_dir), "--offline"]
+
+    def retrain(self, *more: str | Path, image_dir: Path | str = PHOTOS) -> subprocess.CompletedProcess[str]:
+        return python("-m", "retrain", *self.flags(image_dir), *more, cwd=self.folder)
+
+    def label(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return python("-m", "label_image", *words, cwd=self.folder)
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def place(tmp_path: Path, model_dir: Path) -> Place:
+    return Place(tmp_path, model_dir)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run on the cluster photographs with every default."""
+
+    place: Place
+    output: subprocess.CompletedProcess[str]
+
+    @property
+    def graph(self) -> Path:
+        return self.place.folder / "tf_files" / "retrained_graph.pb"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Trained:
+    place = Place(tmp_path_factory.mktemp("trained"), model_dir)
+    output = place.retrain("--architecture", "mobilenet_0.50_224")
+    assert output.returncode == 0, output.stderr
+    return Trained(place, output)
