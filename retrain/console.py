@@ -99,50 +99,46 @@ def _ignore(count: int = 1) -> None:
 def _live_bar(title: str, total: int, unit: str) -> Iterator[Advance]:
     # Imported here: rich costs 50 ms, and most starts (help, pipes, label_image) never need it.
     from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{unit}, {{task.fields[rate]}}/s, elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    start = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[detail]}"))
+    progress = _Progress(total, unit)
     with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total, rate="-")
+        task = bar.add_task(title, total=total, detail="")
 
         def advance(count: int = 1) -> None:
-            done = bar.tasks[0].completed + count
-            bar.update(task, advance=count, rate=f"{done / max(time.monotonic() - start, 1e-3):.0f}")
+            progress.done += count
+            bar.update(task, advance=count, detail=progress.text())
 
         yield advance
+
+
+class _Progress:
+    """How far a stage has come, and how long it will take at this rate."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total, self.unit = total, unit
+        self.done = 0
+        self.start = time.monotonic()
+
+    def text(self) -> str:
+        rate = self.done / max(time.monotonic() - self.start, 1e-3)
+        left_s = round((self.total - self.done) / rate) if rate else 0
+        left = f"{left_s // 60}:{left_s % 60:02d} left"
+        return f"{self.done}/{self.total} {self.unit}, {rate:.{0 if rate >= 10 else 1}f}/s, {left}"
 
 
 class _PlainProgress:
     """A line every few seconds, for logs and pipes."""
 
     def __init__(self, title: str, total: int, unit: str) -> None:
-        self.title, self.total, self.unit = title, total, unit
-        self.done = 0
-        self.start = self.spoke = time.monotonic()
+        self.title = title
+        self.progress = _Progress(total, unit)
+        self.spoke = time.monotonic()
 
     def __call__(self, count: int = 1) -> None:
-        self.done += count
+        self.progress.done += count
         now = time.monotonic()
-        if now - self.spoke < PLAIN_INTERVAL_S:
-            return
-        self.spoke = now
-        rate = self.done / (now - self.start)
-        left_s = (self.total - self.done) / rate if rate else 0.0
-        text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.0f}/s, about {left_s:.0f} s left"
-        print(text, file=sys.stderr, flush=True)
+        if now - self.spoke >= PLAIN_INTERVAL_S:
+            self.spoke = now
+            print(f"{self.title}: {self.progress.text()}", file=sys.stderr, flush=True)

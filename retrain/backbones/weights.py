@@ -7,8 +7,6 @@ Which one it was is printed and recorded in the model, with its hash.
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +88,9 @@ def bundled_weights(spec: BackboneSpec) -> WeightsFile:
 
 def _fetch(url: str, target: Path) -> str | None:
     """Fetch a file whole or not at all; returns why it could not be had."""
+    import urllib.error  # here: 0.17 s, and needed once in a backbone's life
+    import urllib.request
+
     try:
         # urlopen honours the proxy variables of the environment by itself.
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer, fsio.replacing(target) as file:  # noqa: S310
