@@ -6,6 +6,7 @@ The bundle travels inside every export, so that label_image needs nothing but th
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -113,9 +114,13 @@ def _shape_problem(raw: dict[str, Any]) -> str:
     if not (isinstance(raw["labels"], list) and raw["labels"] and all(isinstance(x, str) for x in raw["labels"])):
         return "labels"
     for name in ("input_height", "input_width"):
-        if not (isinstance(raw[name], int) and 1 <= raw[name] <= 4096):
+        if not (type(raw[name]) is int and 1 <= raw[name] <= 4096):
             return name
     for name in ("input_mean", "input_std"):
-        if not isinstance(raw[name], int | float) or isinstance(raw[name], bool):
+        # JSON as Python reads it has NaN and Infinity.
+        if type(raw[name]) not in (int, float) or not abs(raw[name]) <= sys.float_info.max:
+            return name
+    for name in ("input_node", "output_node", "architecture", "tflite_sha256"):
+        if not isinstance(raw[name], str):
             return name
     return "" if raw["input_std"] else "input_std is 0"

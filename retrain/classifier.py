@@ -51,7 +51,7 @@ class Classifier:
         self.bundle = bundle
         self._content = content
         self._local = threading.local()
-        answer = self._model().run(np.zeros(self._shape(), np.float32))
+        answer = self._model().run(lambda out: out.fill(0))
         if answer.shape != (1, len(bundle.labels)):
             raise ModelError(f"expected {len(bundle.labels)} scores, one a label, the model gives {answer.shape[-1]}")
 
@@ -91,7 +91,8 @@ class Classifier:
         """
         data = image if isinstance(image, bytes) else read_image_file(image)
         spec = self.bundle.input_spec
-        scores: Floats = self._model().run(normalise(decode_rgb(data, spec), spec))[0]
+        pixels = decode_rgb(data, spec)
+        scores: Floats = self._model().run(lambda out: normalise(pixels, spec, out))[0]
         return scores
 
     def classify(self, image: str | Path | bytes) -> list[Guess]:

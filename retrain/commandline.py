@@ -92,6 +92,10 @@ def exit_codes(program: str) -> Iterator[list[int]]:
     code = [0]
     with contextlib.suppress(ValueError):  # not in the main thread: signals are somebody else's there
         signal.signal(signal.SIGTERM, _raise_terminated)
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe on Windows is cp1252, whatever the folders are called: escape what it lacks instead of ending the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield code
         sys.stdout.flush()

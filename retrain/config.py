@@ -21,6 +21,8 @@ FlagValue = str | int | float | bool
 
 # A name that GraphDef accepts at the top level, and that no node of a backbone starts with.
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*")
+# Endings of the files that a run writes beside --output_graph.
+BESIDE_GRAPH = (".tflite", ".split.csv", ".skipped.csv", ".metrics.json")
 _RESERVED_NODE_NAMES = ("input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1")
 
 
@@ -218,9 +220,19 @@ class RunConfig:
                 f"expected --output_graph to end in .pb (its .tflite stands beside it), got {self.output_graph!r}; "
                 "use tf_files/retrained_graph.pb"
             )
+        return problems + self._clash_problems()
+
+    def _clash_problems(self) -> list[str]:
         if _same_path(self.output_graph, self.output_labels):
-            problems.append(f"--output_graph and --output_labels are both {self.output_graph}; give them two names")
-        return problems
+            return [f"--output_graph and --output_labels are both {self.output_graph}; give them two names"]
+        stem = str(Path(self.output_graph).with_suffix("")) if self.output_graph else ""
+        taken = {f"the {ending} beside --output_graph": stem + ending for ending in BESIDE_GRAPH}
+        taken |= {f"--{name}": value for name, value in self.outputs().items() if name.endswith("_dir")}
+        return [
+            f"--output_labels={self.output_labels} is the path of {owner}, too; give it another name"
+            for owner, path in taken.items()
+            if self.output_labels and _same_path(path, self.output_labels)
+        ]
 
     def _overlap_problems(self) -> list[str]:
         # A folder of outputs among the class folders would become a class on the next run.
@@ -260,7 +272,8 @@ def _field_problems(field: dataclasses.Field[Any], value: FlagValue) -> list[str
 
 
 def _range_problems(name: str, flag: Flag, value: float) -> list[str]:
-    if math.isfinite(value) and flag.low <= value <= flag.high:
+    # Comparisons, not math.isfinite: that overflows on a whole number that no float can hold.
+    if flag.low <= value <= flag.high and value not in (math.inf, -math.inf):
         return []
     limits = f"at least {flag.low:g}" if flag.high == math.inf else f"{flag.low:g} to {flag.high:g}"
     return [f"expected --{name} to be {limits}, got --{name}={value}; see --help for its meaning and default"]
@@ -270,9 +283,9 @@ def _image_dir_problems(image_dir: str) -> list[str]:
     if not image_dir:
         return ["expected --image_dir, the folder with one sub-folder a class; try --image_dir tf_files/cluster_photos"]
     path = Path(image_dir)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, false and not an error for a name that is too long
         return []
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110
         return [
             f"expected --image_dir to be a folder, got the file {image_dir}; give the folder above the class folders"
         ]

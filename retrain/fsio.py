@@ -196,16 +196,19 @@ def why_not_writable(path: str | Path, *, folder: bool) -> str | None:
         A phrase such as "it is a folder", or None where nothing stands in the way.
     """
     path = Path(path)
-    if path.exists() or path.is_symlink():
-        if folder and not path.is_dir():
-            return "it is a file, not a folder"
-        if not folder and path.is_dir():
-            return "it is a folder, not a file"
-        if not os.access(path, os.W_OK):
-            return "there is no permission to write to it"
-        if folder:
-            return None
-    return _why_no_new_entry(path)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return _why_no_new_entry(path)
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be looked into, a NUL
+        return getattr(error, "strerror", None) or str(error)
+    if folder and not os.path.isdir(path):  # noqa: PTH112 - false, not an error, where it may not be asked
+        return "it is a file, not a folder"
+    if not folder and os.path.isdir(path):  # noqa: PTH112
+        return "it is a folder, not a file"
+    if not os.access(path, os.W_OK):
+        return "there is no permission to write to it"
+    return None if folder else _why_no_new_entry(path)
 
 
 def _why_no_new_entry(path: Path) -> str | None:

@@ -17,11 +17,16 @@ How each kind of image is treated:
 from __future__ import annotations
 
 import io
+import os
+import re
 import stat
 import struct
+import threading
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import cykooz_resizer
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
@@ -38,6 +43,8 @@ _MAGIC = {
     "BMP": (b"BM",),
     "WEBP": (b"RIFF",),
 }
+# A marker that begins a segment: not stuffing (00), restart (D0 to D7), start of image (D8) or fill (FF).
+_JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,6 +54,12 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# Both would be printed for every such photograph: the limits below decide on size, and damaged metadata is harmless.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+
+_local = threading.local()
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -101,13 +114,14 @@ def read_image_file(path: str | Path, limits: ImageLimits = LIMITS) -> bytes:
         ImageError: it is missing, empty, not a regular file, unreadable or too large.
     """
     try:
-        status = Path(path).stat()
         # Asked before opening: opening a named pipe would wait for ever.
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a file", f"{path} is a folder, pipe or device")
         if status.st_size > limits.max_bytes:
             raise ImageError("too large", f"{status.st_size} bytes, at most {limits.max_bytes} are read")
-        return Path(path).read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes
+            return file.read()
     except OSError as error:
         raise ImageError("unreadable", error.strerror or str(error)) from error
     except ValueError as error:  # a NUL in the name
@@ -150,11 +164,9 @@ def decode_rgb(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Pi
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
     image_format = sniff_format(data)
-    if image_format == "JPEG" and data.count(b"\xff\xda") > limits.max_jpeg_scans:
-        raise ImageError("too many scans", f"over {limits.max_jpeg_scans} scans in a progressive JPEG")
     try:
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
-            _check_size(image, limits)
+            _check_header(image, data, limits)
             return _upright_pixels(image, spec)
     except ImageError:
         raise
@@ -166,10 +178,26 @@ def decode_rgb(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Pi
         raise ImageError("damaged", f"{image_format}: {error or type(error).__name__}") from error
 
 
-def _check_size(image: Image.Image, limits: ImageLimits) -> None:
+def _too_many_scans(data: bytes, limit: int) -> bool:
+    if data.count(b"\xff\xda") <= limit:
+        return False
+    # Trap: behind the picture phones append films, and thumbnails lie inside; only the picture's own scans count.
+    scans, at = 0, 2
+    while scans <= limit and (found := _JPEG_MARKER.search(data, at)):
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans > limit
+
+
+def _check_header(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise ImageError("too large", f"{width} x {height} pixels, at most {limits.max_pixels} are decoded")
+    if image.info.get("progressive") and _too_many_scans(data, limits.max_jpeg_scans):
+        raise ImageError("too many scans", f"over {limits.max_jpeg_scans} scans in a progressive JPEG")
 
 
 def _upright_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
@@ -178,20 +206,43 @@ def _upright_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
     sideways = turn is not None and turn not in (_TURN[2], _TURN[3], _TURN[4])
     size = (spec.height, spec.width) if sideways else (spec.width, spec.height)
     image.draft("RGB", size)
-    small = _to_rgb(image).resize(size, Image.Resampling.BILINEAR)
+    small = _resize(_to_rgb(image), size)
     return np.asarray(small.transpose(turn) if turn is not None else small)
 
 
+def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize with Pillow's own antialiased kernel, by a library that has it in SIMD: 0.15 ms in place of 0.51."""
+    if not hasattr(_local, "resizer"):
+        kernel = cykooz_resizer.ResizeAlg.convolution(cykooz_resizer.FilterType.bilinear)
+        _local.resizer = (cykooz_resizer.Resizer(), cykooz_resizer.ResizeOptions(kernel))
+    resizer, options = _local.resizer
+    small = Image.new("RGB", size)
+    resizer.resize_pil(image, small, options)
+    return small
+
+
 def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and "exif" not in image.info:
+        return 1  # getexif() would look for it for another 0.02 ms
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (ValueError, TypeError, KeyError, OSError, SyntaxError, OverflowError, IndexError, struct.error):
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+        SyntaxError,
+        OverflowError,
+        IndexError,
+        struct.error,
+        UserWarning,
+    ):
         # Damaged metadata is no reason to lose a photograph: viewers show it unturned, too.
         return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:  # a PNG may name one of its colours transparent
         return image
     if image.mode.startswith("I") or image.mode == "F":
         # Trap: convert() would clip 16-bit values at 255 instead of scaling them.
@@ -204,17 +255,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def normalise(pixels: Pixels, spec: InputSpec) -> Floats:
+def normalise(pixels: Pixels, spec: InputSpec, out: Floats | None = None) -> Floats:
     """Scale pixels as the backbone was trained on them.
 
     Args:
         pixels: uint8 (H, W, 3), RGB, 0 to 255.
         spec: gives mean and standard deviation.
+        out: float32 (1, H, W, 3) to write into, a model's input; None makes a new array.
 
     Returns:
         float32 (1, H, W, 3), (value - mean) / std: -1 to 1 for the MobileNets.
     """
-    scaled = pixels[np.newaxis].astype(np.float32)
-    scaled -= np.float32(spec.mean)
+    scaled = np.empty((1, *pixels.shape), np.float32) if out is None else out
+    np.subtract(pixels, np.float32(spec.mean), out=scaled[0])
     scaled *= np.float32(1.0 / spec.std)
     return scaled

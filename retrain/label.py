@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -103,7 +104,8 @@ def _value_problems(values: dict[str, Any]) -> list[str]:
         f"expected --{name} to be {FLAGS[name].low:g} to {FLAGS[name].high:g}, got {value}; "
         "leave it away to use the model's own"
         for name, value in values.items()
-        if isinstance(value, int | float) and not FLAGS[name].low <= value <= FLAGS[name].high
+        if isinstance(value, int | float)
+        and not (math.isfinite(value) and FLAGS[name].low <= value <= FLAGS[name].high)
     ]
     if values.get("input_std") == 0:
         problems.append("expected --input_std to be other than 0, got 0; leave it away to use the model's own")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,16 +31,17 @@ class OpenModel:
     source: int
     result: int
 
-    def run(self, values: Floats) -> Floats:
+    def run(self, fill: Callable[[Floats], object]) -> Floats:
         """Run the model once.
 
         Args:
-            values: float32, of the input's shape.
+            fill: writes the input into the model's own memory, float32, of the input's shape: no copy is made. It
+                must not keep the array.
 
         Returns:
             float32, of the output's shape; a copy.
         """
-        self.interpreter.set_tensor(self.source, values)
+        fill(self.interpreter.tensor(self.source)())
         self.interpreter.invoke()
         answer: Floats = self.interpreter.get_tensor(self.result)
         return answer

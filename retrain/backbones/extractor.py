@@ -41,7 +41,7 @@ class FrozenBackbone:
         Raises:
             NumericalError: a feature is not a finite number.
         """
-        vector: Floats = self._open().run(normalise(pixels, self._input_spec))[0]
+        vector: Floats = self._open().run(lambda out: normalise(pixels, self._input_spec, out))[0]
         if not np.isfinite(vector).all():
             raise NumericalError("the backbone gave a feature that is not a finite number; its weights are damaged")
         return vector

@@ -155,6 +155,7 @@ def collect_features(
         fsio.write_text(skipped_list, skipped_csv(update.skipped))
     _check_skipped(update.skipped, len(catalog.records), max_skipped_percentage)
     kept = [i for i, sha in enumerate(update.hashes) if sha is not None]
+    _check_classes(catalog, kept, skipped_list)
     return Features(
         catalog=replace(catalog, records=tuple(catalog.records[i] for i in kept)),
         sha256s=tuple(sha for sha in update.hashes if sha is not None),
@@ -232,6 +233,16 @@ def _check_skipped(skipped: Sequence[Skipped], total: int, max_percentage: float
         f"{len(skipped)} of {total} ({count_reasons(skipped)}), at most {max_percentage:g} % may be: {first}. "
         "Mend or remove them, or raise --max_skipped_percentage.",
     )
+
+
+def _check_classes(catalog: Catalog, kept: Sequence[int], skipped_list: str) -> None:
+    left = {catalog.records[i].label for i in kept}
+    lost = [printable(name) for label, name in enumerate(catalog.labels) if label not in left]
+    if lost:
+        raise ImageError(
+            "a class has no image that can be read",
+            f"{', '.join(lost)}; see {skipped_list}, mend them or take the class folder away",
+        )
 
 
 def labels_of(features: Features) -> npt.NDArray[np.intp]:

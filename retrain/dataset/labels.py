@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -39,10 +40,11 @@ def make_labels(folders: Sequence[str], style: str) -> tuple[tuple[str, ...], li
 
 def _unprintable(folders: Sequence[str], labels: Sequence[str]) -> list[str]:
     # A line break would make two labels of one in the labels file; a lone surrogate cannot be written as UTF-8.
+    # Joiners and wide spaces, which Python does not call printable either, belong to Persian and Japanese names.
     return [
         f"class folder {printable(folder)!r} has a name that cannot be a line of the labels file; rename it"
         for folder, label in zip(folders, labels, strict=True)
-        if not label.isprintable()
+        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in label)
     ]
 
 

@@ -86,7 +86,7 @@ def scan_folder(root: str, label_style: str) -> Catalog:
     top = _list_folder(root)
     if isinstance(top, str):
         return Catalog(root, (), (), problems=(top,))
-    folders = [entry.name for entry in top if entry.is_dir() and not _hidden(entry.name, left_out)]
+    folders = [entry.name for entry in top if _is_folder(entry) and not _hidden(entry.name, left_out)]
     loose = sum(1 for entry in top if not entry.name.startswith(".") and _is_image_name(entry))
     if loose:
         left_out["image directly in the image folder, in no class"] = loose
@@ -119,7 +119,17 @@ def _list_folder(path: str) -> list[os.DirEntry[str]] | str:
 
 def _is_image_name(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
-    return suffix in IMAGE_SUFFIXES and suffix != "" and entry.is_file()
+    try:
+        return suffix in IMAGE_SUFFIXES and suffix != "" and entry.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> list[ImageRecord] | str:
@@ -130,7 +140,7 @@ def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> l
     records = [r for entry in entries if (r := _record(entry, folder, label, left_out)) is not None]
     if records:
         return records
-    nested = [entry.name for entry in entries if entry.is_dir()]
+    nested = [entry.name for entry in entries if _is_folder(entry)]
     hint = (
         f" (its sub-folder {printable(nested[0])!r} is not read: photographs must lie directly in it)" if nested else ""
     )
@@ -140,7 +150,7 @@ def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> l
 def _record(entry: os.DirEntry[str], folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
     if _hidden(entry.name, left_out):
         return None
-    if entry.is_dir():
+    if _is_folder(entry):
         left_out["sub-folder of a class folder"] += 1
         return None
     try:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain.dataset.scan import Catalog
+from retrain.errors import UsageError
 
 TRAINING, VALIDATION, TESTING = 0, 1, 2
 SIDE_NAMES = ("training", "validation", "testing")
@@ -104,7 +105,8 @@ def split_images(catalog: Catalog, sha256s: Sequence[bytes], request: SplitReque
     """
     if request.rule == "poets":
         places = [poets_percentage(catalog.full_path(record)) for record in catalog.records]
-        return Split(_sides_of(places, request), ())
+        sides = _sides_of(places, request)
+        return Split(sides, tuple(_poets_notes(catalog, sides, request)))
     places = [content_percentage(sha) for sha in sha256s]
     sides = _sides_of(places, request)
     labels = np.array([record.label for record in catalog.records])
@@ -122,6 +124,23 @@ def _sides_of(places: Sequence[float], request: SplitRequest) -> npt.NDArray[np.
     return chosen.astype(np.uint8)
 
 
+def _poets_notes(catalog: Catalog, sides: npt.NDArray[np.uint8], request: SplitRequest) -> list[str]:
+    """Say which class lies on no photograph of a side; the rule itself gives no such promise."""
+    if TRAINING not in sides:
+        raise UsageError(
+            f"--split_rule=poets leaves no photograph of {catalog.root} to train on (a _nohash_ in the path puts all "
+            "of them on one side); rename the folder or use --split_rule=content"
+        )
+    labels = np.array([record.label for record in catalog.records])
+    shares = {TRAINING: 1, VALIDATION: request.validation_percentage, TESTING: request.testing_percentage}
+    return [
+        f"class {name!r} has no photograph for {SIDE_NAMES[side]} under --split_rule=poets"
+        for label, name in enumerate(catalog.labels)
+        for side, share in shares.items()
+        if share and side not in sides[labels == label]
+    ]
+
+
 def _fill_empty_sides(
     names: Sequence[str],
     labels: npt.NDArray[np.intp],
@@ -134,20 +153,28 @@ def _fill_empty_sides(
     copies = defaultdict(list)
     for index, sha in enumerate(shas):
         copies[sha].append(index)
-    notes = []
-    for label, name in enumerate(names):
-        members = [
-            i for i in np.flatnonzero(labels == label) if copies[shas[i]][0] == i or labels[copies[shas[i]][0]] != label
-        ]
-        wanted = _wanted_sides(len(members), request)
-        for side in wanted:
-            _move_one(side, wanted, members, places, sides, [copies[shas[i]] for i in members])
-        if len(members) < 3:
-            notes.append(
-                f"class {name!r} has {len(members)} different photographs, too few to be trained on, validated and "
-                "tested: cross-validation covers it, the final test does not"
-            )
-    return notes
+    members = [_different(np.flatnonzero(labels == label).tolist(), shas) for label in range(len(names))]
+    shared = {sha for sha, where in copies.items() if len({int(labels[i]) for i in where}) > 1}
+    # Training first, for every class. Then only photographs of one class alone are moved, so that filling a side of
+    # one class never empties another's.
+    for found in members:
+        own = [i for i in found if shas[i] not in shared]
+        _move_one(TRAINING, [TRAINING], found, own or found, places, sides, [copies[shas[i]] for i in own or found])
+    for found in members:
+        own = [i for i in found if shas[i] not in shared]
+        for side in (wanted := _wanted_sides(len(found), request))[1:]:
+            _move_one(side, wanted, found, own, places, sides, [copies[shas[i]] for i in own])
+    return [
+        f"class {name!r} has {len(found)} different photographs, too few to be trained on, validated and "
+        "tested: cross-validation covers it, the final test does not"
+        for name, found in zip(names, members, strict=True)
+        if len(found) < 3
+    ]
+
+
+def _different(indices: list[int], shas: list[bytes]) -> list[int]:
+    """One index a content: the first."""
+    return list({shas[i]: i for i in reversed(indices)}.values())[::-1]
 
 
 def _wanted_sides(different: int, request: SplitRequest) -> list[int]:
@@ -162,20 +189,21 @@ def _wanted_sides(different: int, request: SplitRequest) -> list[int]:
 def _move_one(
     side: int,
     wanted: list[int],
-    members: list[np.intp],
+    members: list[int],
+    movable: list[int],
     places: npt.NDArray[np.float64],
     sides: npt.NDArray[np.uint8],
     copies: list[list[int]],
 ) -> None:
     """If no member lies on the side, move the one whose place is nearest to it, off a side that can spare one."""
-    here = [sides[i] for i in members]
+    here = Counter(sides[members].tolist())
     if side in here:
         return
-    spare = [k for k, s in enumerate(here) if s not in wanted or here.count(s) > 1]
+    spare = [k for k, i in enumerate(movable) if sides[i] not in wanted or here[int(sides[i])] > 1]
     if not spare:
         return
     # Training lies at the upper end of 0 to 100, the other two at the lower: nearest is largest or smallest.
-    nearest = (max if side == TRAINING else min)(spare, key=lambda k: float(places[members[k]]))
+    nearest = (max if side == TRAINING else min)(spare, key=lambda k: float(places[movable[k]]))
     sides[copies[nearest]] = side
 
 

@@ -2,8 +2,8 @@
 
 The recipe is the original's (plain gradient descent on class-balanced batches, constant learning rate) with three
 changes, each measured on five sets of photographs (docs/design.md): features are centred and scaled, the scaling then
-folded into the layer; weights decay; and the step with the best validation loss is kept, unless the last step is not
-worse by more than one standard error of the difference.
+folded into the layer; weights decay; and the step with the best validation loss is kept, where there are enough
+validation photographs to choose one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from retrain.errors import NumericalError
+from retrain.errors import NumericalError, UsageError
 from retrain.head.sampling import ClassBalancedSampler, Indices
 
 Floats = npt.NDArray[np.float32]
@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float32]
 VARIANCE_FLOOR = 1.0
 # Choosing the best step needs the same validation photographs each time, but not all of a large set.
 MAX_VALIDATION_FOR_CHOICE = 2000
+# Fewer can prefer step 30 by chance; then the last step is kept.
+MIN_VALIDATION_FOR_CHOICE = 10
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ class _Trainer:
         recipe: Recipe,
         class_count: int,
     ) -> None:
+        if not len(training):
+            raise UsageError("no photograph is left to train on; add different ones, or lower --testing_percentage")
         _require_finite(features, "a bottleneck vector")
         self.recipe = recipe
         self.mean, self.scale = _scaling(features[training])
@@ -261,7 +265,13 @@ class _Trainer:
     def _fold(self, step: int, weights: Floats, biases: Floats) -> Head:
         """Fold (x - mean) * scale into the layer, so that it takes raw bottleneck vectors."""
         folded = weights * self.scale[:, np.newaxis]
-        return Head(folded, biases - self.mean @ folded, step)
+        shifted = biases - self.mean @ folded
+        if not (np.isfinite(folded).all() and np.isfinite(shifted).all()):
+            raise NumericalError(
+                f"the layer after step {step} is not finite. Lower --learning_rate (now {self.recipe.learning_rate:g}; "
+                "0.01 is usual). Nothing was exported."
+            )
+        return Head(folded, shifted, step)
 
 
 def _scaling(features: Floats) -> tuple[Floats, Floats]:
@@ -293,7 +303,7 @@ def _require_finite(values: Floats, what: str) -> None:
 
 
 class _StepChoice:
-    """Remembers the best validation step, and decides at the end whether it beats the last one beyond doubt.
+    """Remembers the step with the lowest validation loss.
 
     Args:
         rows: which validation photographs are looked at, the same at every step.
@@ -303,20 +313,13 @@ class _StepChoice:
         self.rows = rows
         self._best_loss = np.inf
         self._best: tuple[int, Floats, Floats] | None = None
-        self._best_losses = self._last_losses = np.zeros(0, np.float32)
 
     def offer(self, step: int, losses: Floats, weights: Floats, biases: Floats) -> None:
-        self._last_losses = losses
         if losses.mean() < self._best_loss:
             self._best_loss = float(losses.mean())
-            self._best_losses = losses
             self._best = (step, weights.copy(), biases.copy())
 
     def best(self, last_step: int, weights: Floats, biases: Floats) -> tuple[int, Floats, Floats]:
-        last = (last_step, weights, biases)
-        if self._best is None or len(self.rows) < 2:
-            return last
-        # Paired over photographs: nine of them can prefer step 30 by chance, and then the last step is the safer one.
-        worse = self._last_losses - self._best_losses
-        standard_error = worse.std(ddof=1) / np.sqrt(len(worse))
-        return self._best if worse.mean() > standard_error else last
+        if self._best is None or len(self.rows) < MIN_VALIDATION_FOR_CHOICE:
+            return (last_step, weights, biases)
+        return self._best

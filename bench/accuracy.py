@@ -1,0 +1,222 @@
+"""Accuracy of the default head on sets of photographs, against the original's recipe and logistic regression.
+
+    python bench/accuracy.py SET [SET ...] --splits 20
+
+A SET is a folder with one sub-folder a class. Each split keeps 20 % for the test (stratified, seeded). From the rest
+our head takes one photograph in eight as validation, by the content rule of a run; the original's recipe trains on
+what is left, as it would; scikit-learn's LogisticRegressionCV needs no validation part and trains on the whole rest.
+Exact copies are left out, so that no photograph is on two sides. Differences are paired: of the same split.
+
+Splits of one set share photographs, so standard errors taken over splits are too small: the printed factor says by
+how much (Nadeau and Bengio, "Inference for the Generalization Error", 2003, Machine Learning 52). Look at a second
+--seed before believing a difference of one or two of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from common import ROOT, print_table, save, say
+from extraction import gather
+from peers import logistic_guesses, original_guesses
+
+from retrain.backbones import PreparedBackbone, find_backbone, prepare_backbone
+from retrain.bottlenecks import Features, labels_of
+from retrain.config import RunConfig
+from retrain.console import Console
+from retrain.dataset import TRAINING, VALIDATION, Catalog, SplitRequest, scan_folder, split_images
+from retrain.head import Indices, train_softmax
+from retrain.run import recipe_of
+
+TEST_SHARE = 0.2
+HEADS = ("ours", "original", "logistic")
+Accuracies = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over splits with its standard error, in percent."""
+
+    mean: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {self.error:.1f}"
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What came of one set."""
+
+    name: str
+    photographs: int
+    classes: int
+    accuracy: dict[str, Estimate]
+    difference: dict[str, Estimate]
+
+
+def main() -> int:
+    """Measure every set, print the table, write the results."""
+    arguments = _parse()
+    spec = find_backbone(arguments.architecture)
+    backbone = prepare_backbone(spec, arguments.model_dir, offline=True, console=Console(quiet=True))
+    with tempfile.TemporaryDirectory(prefix="bench-") as temp:
+        cache = arguments.cache or Path(temp)
+        results = [measure_set(folder, backbone, cache, arguments.splits, arguments.seed) for folder in arguments.sets]
+    _print(results, arguments.splits)
+    save("accuracy", facts_of(results, arguments))
+    return 0
+
+
+def facts_of(results: list[SetResult], arguments: argparse.Namespace) -> dict[str, Any]:
+    """List what is written to disk; sets by name, not by path."""
+    return {
+        "splits": arguments.splits,
+        "seed": arguments.seed,
+        "error_too_small_by": overlap_factor(arguments.splits),
+        "sets": [asdict(result) for result in results],
+    }
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", metavar="SET", nargs="+", type=Path, help="folder of class folders")
+    parser.add_argument("--splits", type=int, default=5, help="random splits a set (default: 5; 20 to be sure)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the splits and of training (default: 0)")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the features (default: a temporary one)")
+    parser.add_argument("--architecture", default="mobilenet_0.50_224", help="backbone (default: %(default)s)")
+    parser.add_argument(
+        "--model_dir",
+        type=Path,
+        default=ROOT / "tf_files" / "models",
+        help="folder of converted backbones (default: tf_files/models of this repository)",
+    )
+    arguments = parser.parse_args()
+    if arguments.splits < 2:
+        parser.error(f"expected --splits of at least 2, for a standard error, got {arguments.splits}; 20 is good")
+    missing = [str(folder) for folder in arguments.sets if not folder.is_dir()]
+    if missing:
+        parser.error(f"expected folders of class folders, but there is no folder {', '.join(missing)}")
+    return arguments
+
+
+def measure_set(folder: Path, backbone: PreparedBackbone, cache: Path, splits: int, seed: int) -> SetResult:
+    """Extract a set once, and measure the three heads on each split."""
+    say(f"{folder.name}: features")
+    cache.mkdir(parents=True, exist_ok=True)
+    store = cache / f"{backbone.spec.name}-{backbone.fingerprint[:12]}.sqlite"
+    features = without_copies(gather(scan_folder(str(folder), "folder"), backbone, store))
+    accuracies = []
+    for number, (rest, test) in enumerate(random_splits(labels_of(features), splits, seed)):
+        say(f"{folder.name}: split {number + 1} of {splits}")
+        accuracies.append(one_split(features, rest, test, seed + number))
+    return summarise(folder.name, features, np.array(accuracies))
+
+
+def without_copies(features: Features) -> Features:
+    """Keep the first of each exact copy."""
+    first = {sha: index for index, sha in reversed(list(enumerate(features.sha256s)))}
+    return subset(features, np.array(sorted(first.values()), np.intp))
+
+
+def subset(features: Features, rows: Indices) -> Features:
+    """Take some photographs out as a set of their own."""
+    catalog = features.catalog
+    kept: Catalog = replace(catalog, records=tuple(catalog.records[i] for i in rows))
+    return replace(
+        features, catalog=kept, sha256s=tuple(features.sha256s[i] for i in rows), matrix=features.matrix[rows]
+    )
+
+
+def random_splits(labels: Indices, splits: int, seed: int) -> list[tuple[Indices, Indices]]:
+    """Cut a set in two, class by class, several times."""
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    cutter = StratifiedShuffleSplit(splits, test_size=TEST_SHARE, random_state=seed)
+    return [(np.sort(rest), np.sort(test)) for rest, test in cutter.split(np.zeros(len(labels)), labels)]
+
+
+def one_split(features: Features, rest: Indices, test: Indices, seed: int) -> list[float]:
+    """Train the three heads on the rest; the accuracies are in the order of HEADS."""
+    labels, matrix = labels_of(features), features.matrix
+    training, validation = hold_out(features, rest)
+    head = train_softmax(
+        matrix, labels, validation, recipe_of(RunConfig(seed=seed)), int(labels.max()) + 1, training=training
+    )
+    guesses = (
+        head.probabilities(matrix[test]).argmax(axis=1),
+        original_guesses(matrix, labels, training, test, seed),
+        logistic_guesses(matrix, labels, rest, test),
+    )
+    return [float((guess == labels[test]).mean()) for guess in guesses]
+
+
+def hold_out(features: Features, rest: Indices) -> tuple[Indices, Indices]:
+    """Take the validation part out of the rest by a run's own rule: the default share of all photographs."""
+    config = RunConfig()
+    share = round(config.validation_percentage / (1 - TEST_SHARE))
+    part = subset(features, rest)
+    split = split_images(part.catalog, part.sha256s, SplitRequest(config.split_rule, share, 0))
+    return rest[split.indices(TRAINING)], rest[split.indices(VALIDATION)]
+
+
+def summarise(name: str, features: Features, accuracies: Accuracies) -> SetResult:
+    """Boil the splits down; accuracies: float64 (splits, heads)."""
+    ours = accuracies[:, 0]
+    return SetResult(
+        name=name,
+        photographs=len(features.matrix),
+        classes=len(features.catalog.labels),
+        accuracy={head: estimate(accuracies[:, i]) for i, head in enumerate(HEADS)},
+        difference={head: estimate(ours - accuracies[:, i]) for i, head in enumerate(HEADS) if i},
+    )
+
+
+def estimate(values: Accuracies) -> Estimate:
+    """Mean and standard error, shares turned into percent."""
+    return Estimate(100 * float(values.mean()), 100 * float(values.std(ddof=1) / np.sqrt(len(values))))
+
+
+def over_sets(estimates: list[Estimate]) -> Estimate:
+    """Mean over sets, each set counting alike."""
+    errors = np.array([item.error for item in estimates])
+    return Estimate(float(np.mean([item.mean for item in estimates])), float(np.sqrt((errors**2).sum()) / len(errors)))
+
+
+def overlap_factor(splits: int) -> float:
+    """By how much errors over overlapping splits are too small."""
+    return float(np.sqrt(1 + splits * TEST_SHARE / (1 - TEST_SHARE)))
+
+
+def verdict(differences: dict[str, Estimate]) -> str:
+    """Whether ours is at least equal to both peers within one standard error."""
+    behind = [name for name, item in differences.items() if item.mean < -item.error]
+    return f"behind {' and '.join(behind)}" if behind else "yes"
+
+
+def _print(results: list[SetResult], splits: int) -> None:
+    head = ("set", "photographs", "classes", *HEADS, "ours - original", "ours - logistic", "at least equal")
+    rows = [(r.name, str(r.photographs), str(r.classes), *_cells(r.accuracy, r.difference)) for r in results]
+    accuracy = {name: over_sets([r.accuracy[name] for r in results]) for name in HEADS}
+    difference = {name: over_sets([r.difference[name] for r in results]) for name in HEADS[1:]}
+    rows.append((f"mean of {len(results)} sets", "", "", *_cells(accuracy, difference)))
+    print(f"Accuracy in percent, mean ± standard error over {splits} splits; differences paired by split.")
+    print("logistic trains on the validation part, too: it needs none. At least equal: within one standard error.")
+    print(f"As splits overlap, these errors are too small, by a factor of about {overlap_factor(splits):.1f}.\n")
+    print_table(head, rows)
+
+
+def _cells(accuracy: dict[str, Estimate], difference: dict[str, Estimate]) -> tuple[str, ...]:
+    differences = (f"{item.mean:+.1f} ± {item.error:.1f}" for item in difference.values())
+    return (*map(str, accuracy.values()), *differences, verdict(difference))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import bundle_of
+
+from retrain.bundle import Bundle, bundle_from_json
+from retrain.errors import ModelError
+from retrain.images import InputSpec
+
+
+def test_a_bundle_makes_the_round_trip():
+    bundle = bundle_of(["globular cluster", "银河", 'a "b"\\'])
+    assert bundle_from_json(bundle.to_json(), "x.pb") == bundle
+
+
+@given(st.lists(st.text(), min_size=1), st.floats(allow_nan=False, allow_infinity=False))
+def test_any_labels_and_numbers_make_the_round_trip(labels, mean):
+    bundle = bundle_of(labels, input_mean=mean)
+    assert bundle_from_json(bundle.to_json(), "x.pb") == bundle
+
+
+def test_equal_bundles_are_equal_bytes_whatever_the_order_of_their_facts():
+    other = bundle_of(training={"learning_rate": 0.01, "steps": 10.0})
+    assert other.to_json() == bundle_of().to_json()
+    assert bundle_of().to_json().isascii()
+
+
+def test_the_input_is_described():
+    bundle = bundle_of(input_height=160, input_width=192, input_mean=1.0, input_std=2.0)
+    assert bundle.input_spec == InputSpec(160, 192, 1.0, 2.0)
+
+
+RAW = json.loads(bundle_of().to_json())
+
+
+def with_(**changes):
+    return json.dumps({**RAW, **changes}).encode()
+
+
+def without(name):
+    return json.dumps({key: value for key, value in RAW.items() if key != name}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"{", b"\xff\xfe\x00", b"null", b"[]", b"7", b'"text"', b"[" * 100_000, b"1" * 5000, bundle_of().to_json()[:-1],
+    ],
+)  # fmt: skip
+def test_what_is_no_record_is_a_model_error(data):
+    with pytest.raises(ModelError, match=r"x\.pb: .*(not readable|format)"):
+        bundle_from_json(data, "x.pb")
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, [], {}])
+def test_another_version_is_refused_and_named(version):
+    with pytest.raises(ModelError, match=r"expected a description of format 1, got .*update this package"):
+        bundle_from_json(with_(format=version), "x.pb")
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Bundle) if field.name != "format"])
+def test_a_missing_field_is_damage(name):
+    with pytest.raises(ModelError, match=f"is damaged .*{name}"):
+        bundle_from_json(without(name), "x.pb")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": []}, {"labels": "ab"}, {"labels": [1, 2]}, {"labels": None}, {"labels": {"a": 1}},
+        {"input_height": 0}, {"input_height": 4097}, {"input_height": "224"}, {"input_height": 2.0}, {"input_height": None},
+        {"input_width": -1}, {"input_width": 10**9}, {"input_width": []},
+        {"input_mean": "127.5"}, {"input_mean": None}, {"input_mean": True},
+        {"input_std": 0}, {"input_std": 0.0}, {"input_std": "1"}, {"input_std": False},
+        {"surprise": 1},
+    ],
+)  # fmt: skip
+def test_a_field_of_the_wrong_kind_is_damage(changes):
+    with pytest.raises(ModelError, match=f"is damaged .*{next(iter(changes))}"):
+        bundle_from_json(with_(**changes), "x.pb")
+
+
+@pytest.mark.parametrize("name", ["input_mean", "input_std"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_scaling_that_is_no_finite_number_is_damage(name, value):
+    with pytest.raises(ModelError, match="is damaged"):
+        bundle_from_json(with_(**{name: value}), "x.pb")
+
+
+@pytest.mark.parametrize("name", ["input_height", "input_width"])
+def test_true_is_no_size(name):
+    with pytest.raises(ModelError, match="is damaged"):
+        bundle_from_json(with_(**{name: True}), "x.pb")
+
+
+@pytest.mark.parametrize("name", ["input_node", "output_node", "tflite_sha256", "architecture"])
+@pytest.mark.parametrize("value", [7, None, ["x"]])
+def test_a_name_that_is_no_text_is_damage(name, value):
+    with pytest.raises(ModelError, match="is damaged"):
+        bundle_from_json(with_(**{name: value}), "x.pb")

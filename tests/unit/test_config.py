@@ -1,0 +1,239 @@
+import dataclasses
+import math
+
+import pytest
+from support import write_tree
+
+from retrain.config import RunConfig
+
+
+@pytest.fixture
+def good(tmp_path, monkeypatch):
+    """A config without problems, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    write_tree(tmp_path / "photos", {"cats": {"1.jpg": b"1"}, "dogs": {"2.jpg": b"2"}})
+    return RunConfig(image_dir="photos")
+
+
+def problems(config, **changes):
+    return dataclasses.replace(config, **changes).problems()
+
+
+def only_problem(config, **changes):
+    found = problems(config, **changes)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_the_defaults_have_no_problems_and_checking_touches_nothing(good, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    assert good.problems() == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().seed = 1
+
+
+RANGES = [
+    # name, legal, illegal
+    ("max_skipped_percentage", [0.0, 0.5, 100.0], [-0.1, 100.1, math.nan, math.inf]),
+    ("threads", [0, 1, 1024], [-1, 1025]),
+    ("how_many_training_steps", [1, 10**9], [0, -1]),
+    ("learning_rate", [1e-9, 1e30], [-0.01, math.nan, math.inf, -math.inf]),
+    ("train_batch_size", [1, 10**6], [0, -1]),
+    ("weight_decay", [0.0, 0.03, 100.0], [-0.1, math.nan, math.inf]),
+    ("eval_step_interval", [1, 10**6], [0, -1]),
+    ("seed", [0, 2**32 - 1], [-1, 2**32]),
+    ("testing_percentage", [0, 89], [-1, 100]),
+    ("validation_percentage", [0, 89], [-1, 100]),
+    ("test_batch_size", [-1, 1, 10**6], [-2]),
+    ("validation_batch_size", [-1, 1, 10**6], [-2]),
+    ("cross_validation_folds", [0, 2, 100], [-1, 101]),
+    ("intermediate_store_frequency", [0, 1, 10**6], [-1]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name, legal, _ in RANGES for v in legal])
+def test_numbers_in_their_range_are_taken(good, name, value):
+    assert problems(good, **{name: value}) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name, _, illegal in RANGES for v in illegal])
+def test_numbers_out_of_their_range_are_refused_with_the_range_and_what_came(good, name, value):
+    found = problems(good, **{name: value})
+    assert any(p.startswith(f"expected --{name} to be ") and f"got --{name}={value}; " in p for p in found)
+
+
+def test_every_number_is_in_the_table_above():
+    numbers = {
+        field.name
+        for field in dataclasses.fields(RunConfig)
+        if type(field.default) in (int, float) and not field.metadata["flag"].later
+    }
+    assert numbers == {name for name, _, _ in RANGES}
+
+
+def test_a_whole_number_that_no_float_can_hold_is_a_problem_or_a_value_but_no_crash(good):
+    assert only_problem(good, seed=10**400).startswith("expected --seed to be 0 to ")
+
+
+CROSS_CHECKS = [
+    ({"testing_percentage": 50, "validation_percentage": 50}, "leave something to train on, got 50 + 50"),
+    ({"testing_percentage": 99, "validation_percentage": 10}, "leave something to train on, got 99 + 10"),
+    ({"test_batch_size": 0}, "expected --test_batch_size to be -1 (all) or at least 1, got 0"),
+    ({"validation_batch_size": 0}, "expected --validation_batch_size to be -1 (all) or at least 1, got 0"),
+    ({"learning_rate": 0.0}, "expected --learning_rate above 0, got 0"),
+    ({"cross_validation_folds": 1}, "expected --cross_validation_folds to be 0 (off) or at least 2, got 1"),
+    ({"label_style": "poet"}, "expected --label_style to be one of folder, poets, got 'poet'; did you mean poets?"),
+    ({"split_rule": "random"}, "expected --split_rule to be one of content, poets, got 'random'"),
+    ({"flip_left_right": True}, "got --flip_left_right=True, but distorted training is not in this version"),
+    ({"random_crop": 10}, "got --random_crop=10, but distorted"),
+    ({"random_scale": 10}, "got --random_scale=10, but distorted"),
+    ({"random_brightness": -5}, "got --random_brightness=-5, but distorted"),
+    ({"output_graph": "model.pbtxt"}, "expected --output_graph to end in .pb"),
+    ({"output_graph": "x", "output_labels": "labels"}, "expected --output_graph to end in .pb"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), CROSS_CHECKS)
+def test_values_that_do_not_fit_each_other_are_refused(good, changes, said):
+    assert said in only_problem(good, **changes)
+
+
+def test_all_problems_are_listed_at_once(good):
+    changes = {
+        "seed": -1, "label_style": "x", "image_dir": "nowhere", "final_tensor_name": "a b", "output_labels": "",
+        "testing_percentage": 60, "validation_percentage": 60,
+    }  # fmt: skip
+    assert len(problems(good, **changes)) == 6
+
+
+@pytest.mark.parametrize("name", ["final_result", "a", "9", ".x", "A-b_c.d", "x" * 1000])
+def test_node_names_that_a_graph_takes_are_taken(good, name):
+    assert problems(good, final_tensor_name=name) == []
+
+
+BAD_NODE_NAMES = [
+    "", " ", "a b", "a/b", "a:0", "_a", "-a", "银河", "a\n", "final_result\0", "^a",
+    "input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NODE_NAMES)
+def test_node_names_that_a_graph_refuses_or_has_already_are_refused(good, name):
+    problem = only_problem(good, final_tensor_name=name)
+    assert problem.startswith("expected --final_tensor_name to be a node name")
+    assert repr(name) in problem
+
+
+def test_no_image_dir_says_which_flag_to_give(good):
+    assert only_problem(good, image_dir="").startswith("expected --image_dir, the folder with one sub-folder a class")
+
+
+def test_a_missing_image_dir_is_not_found(good):
+    problem = only_problem(good, image_dir="elsewhere/entirely")
+    assert problem.startswith("Image directory 'elsewhere/entirely' not found (nor is its parent elsewhere)")
+
+
+@pytest.mark.parametrize("typed", ["photo", "fotos", "photos2/", "./phtos"])
+def test_a_misspelt_image_dir_is_not_found_and_the_nearest_folder_is_named(good, typed):
+    problem = only_problem(good, image_dir=typed)
+    assert f"Image directory '{typed}' not found; did you mean photos?" in problem
+
+
+def test_a_missing_image_dir_far_from_any_other_has_no_guess(good):
+    assert "did you mean" not in only_problem(good, image_dir="zzz")
+
+
+def test_a_file_for_image_dir_is_said_to_be_a_file(good):
+    assert "got the file photos/cats/1.jpg; give the folder above" in only_problem(good, image_dir="photos/cats/1.jpg")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "photos/" + "x" * 300], ids=["alone", "below"])
+def test_an_image_dir_with_a_name_that_is_too_long_is_a_problem_like_others(good, name):
+    assert only_problem(good, image_dir=name).startswith(f"Image directory '{name}'")
+
+
+@pytest.mark.parametrize("name", ["output_labels", "summaries_dir", "bottleneck_dir", "model_dir"])
+def test_an_output_with_a_name_that_is_too_long_is_a_problem_like_others(good, name):
+    assert only_problem(good, **{name: "x" * 300}).startswith(f"cannot write --{name}=")
+
+
+def test_links_to_folders_are_folders(good, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    assert problems(good, image_dir="link") == []
+
+
+FILES = ["output_graph", "output_labels"]
+FOLDERS = ["summaries_dir", "bottleneck_dir", "model_dir"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_file_that_is_a_folder_is_refused(good, tmp_path, name):
+    (tmp_path / "there.pb").mkdir()
+    assert only_problem(good, **{name: "there.pb"}) == (
+        f"cannot write --{name}=there.pb: it is a folder, not a file; choose another place"
+    )
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_output_folder_that_is_a_file_is_refused(good, tmp_path, name):
+    (tmp_path / "there").write_bytes(b"")
+    assert f"cannot write --{name}=there: it is a file, not a folder" in only_problem(good, **{name: "there"})
+
+
+@pytest.mark.parametrize("name", FILES + FOLDERS)
+def test_an_output_below_a_file_is_refused(good, tmp_path, name):
+    (tmp_path / "there").write_bytes(b"")
+    problem = only_problem(good, **{name: "there/deep/er.pb"})
+    assert problem.startswith(f"cannot write --{name}=there/deep/er.pb: ")
+    assert "there is a file, not a folder" in problem
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, "output_labels"])
+def test_an_empty_output_path_is_refused(good, name):
+    assert only_problem(good, **{name: ""}).startswith(f"expected a path for --{name}, got nothing")
+
+
+@pytest.mark.parametrize("name", FILES + FOLDERS)
+@pytest.mark.parametrize("place", ["photos/new.pb", "./photos/cats/new.pb", "photos/../photos/x.pb"])
+def test_an_output_among_the_class_folders_is_refused(good, name, place):
+    problem = only_problem(good, **{name: place})
+    assert problem.startswith(f"--{name}={place} lies inside --image_dir=photos, where every folder is a class")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_image_folder_itself_is_no_output_folder(good, name):
+    assert "lies inside --image_dir" in only_problem(good, **{name: "photos"})
+
+
+def test_a_sibling_that_starts_with_the_same_letters_is_outside(good):
+    assert problems(good, summaries_dir="photos_summaries") == []
+
+
+def test_the_folder_of_intermediate_graphs_is_checked_only_when_it_is_used(good, tmp_path):
+    (tmp_path / "there").write_bytes(b"")
+    assert problems(good, intermediate_output_graphs_dir="there") == []
+    used = {"intermediate_output_graphs_dir": "there", "intermediate_store_frequency": 10}
+    assert "it is a file, not a folder" in only_problem(good, **used)
+
+
+@pytest.mark.parametrize("labels", ["tf_files/model.pb", "./tf_files/../tf_files/model.pb"])
+def test_one_path_for_graph_and_labels_is_refused(good, labels):
+    assert "are both tf_files/model.pb" in only_problem(good, output_graph="tf_files/model.pb", output_labels=labels)
+
+
+@pytest.mark.parametrize("ending", [".tflite", ".split.csv", ".skipped.csv", ".metrics.json"])
+def test_labels_at_the_path_of_a_file_that_stands_beside_the_graph_are_refused(good, ending):
+    assert "--output_labels" in only_problem(good, output_graph="out/model.pb", output_labels=f"out/model{ending}")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_one_path_for_a_file_and_a_folder_is_refused(good, name):
+    assert f"--{name}" in only_problem(good, output_labels="out/both", **{name: "out/both"})
+
+
+def test_outputs_are_named_by_flag(good):
+    assert set(good.outputs()) == set(FILES + FOLDERS)

@@ -1,0 +1,138 @@
+import os
+import threading
+import time
+
+import pytest
+from support import digest, fake_features
+
+from retrain.bottlenecks import Job
+from retrain.engines import LocalEngine, local
+from retrain.errors import ImageError, NumericalError
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """40 files with a content each."""
+    for n in range(40):
+        (tmp_path / f"{n}.jpg").write_bytes(b"photo %d" % n)
+    return [Job(n, str(tmp_path / f"{n}.jpg")) for n in range(40)]
+
+
+def test_every_job_is_answered_in_order_with_what_was_read(jobs):
+    def slow_at_first(data):
+        time.sleep(0.01 if data in (b"photo 0", b"photo 5") else 0)
+        return fake_features(data)
+
+    before = time.time_ns()
+    answers = list(LocalEngine(slow_at_first, threads=4).extract(jobs, set()))
+    assert [answer.index for answer in answers] == list(range(40))
+    for n, answer in enumerate(answers):
+        assert answer.sha256 == digest(b"photo %d" % n)
+        assert (answer.vector == fake_features(b"photo %d" % n)).all()
+        assert answer.error is None
+        assert before <= answer.read_ns <= time.time_ns()
+        assert answer.stamp.size == len(b"photo %d" % n)
+        assert answer.stamp.mtime_ns == os.stat(jobs[n].path).st_mtime_ns
+
+
+def test_known_contents_are_hashed_but_not_extracted(jobs):
+    extracted = []
+    known = {digest(b"photo %d" % n) for n in range(0, 40, 2)}
+    engine = LocalEngine(lambda data: (extracted.append(data), fake_features(data))[1], threads=2)
+    answers = list(engine.extract(jobs, known))
+    assert sorted(extracted) == sorted(b"photo %d" % n for n in range(1, 40, 2))
+    assert [answer.vector is None for answer in answers] == [True, False] * 20
+    assert all(answer.error is None and answer.sha256 for answer in answers)
+
+
+def test_what_is_no_image_becomes_an_answer_with_its_error(jobs, tmp_path):
+    def picky(data):
+        if data == b"photo 3":
+            raise ImageError("damaged", "no picture")
+        return fake_features(data)
+
+    os.mkfifo(tmp_path / "pipe")
+    odd = [*jobs[:5], Job(5, str(tmp_path / "gone.jpg")), Job(6, str(tmp_path)), Job(7, str(tmp_path / "pipe"))]
+    answers = list(LocalEngine(picky, threads=2).extract(odd, set()))
+    assert [answer.error and answer.error.reason for answer in answers] == [
+        None, None, None, "damaged", None, "unreadable", "not a file", "not a file",
+    ]  # fmt: skip
+    assert answers[3].sha256 == digest(b"photo 3")
+    assert answers[5].sha256 is None
+    assert all(answer.vector is None for answer in answers if answer.error)
+
+
+@pytest.mark.parametrize("error", [NumericalError("nan"), ZeroDivisionError("a bug"), MemoryError()])
+def test_any_other_error_ends_the_extraction(jobs, error):
+    def failing(data):
+        if data == b"photo 7":
+            raise error
+        return fake_features(data)
+
+    answers = []
+    with pytest.raises(type(error)):
+        answers.extend(LocalEngine(failing, threads=2).extract(jobs, set()))
+    assert threading.active_count() < 10
+
+
+def test_a_photograph_that_changes_while_it_is_read_has_no_stamp(jobs):
+    def meddling(data):
+        with open(jobs[2].path, "ab") as file:  # noqa: PTH123
+            file.write(b"more")
+        return fake_features(data)
+
+    (answer,) = LocalEngine(meddling, threads=1).extract([jobs[2]], set())
+    assert answer.stamp is None
+    assert answer.sha256 == digest(b"photo 2")
+
+
+class Counted:
+    """A long list of jobs that knows how many were taken from it."""
+
+    def __init__(self, job, count):
+        self.job, self.count, self.taken = job, count, 0
+
+    def __iter__(self):
+        for _ in range(self.count):
+            self.taken += 1
+            yield self.job
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_only_a_few_jobs_a_thread_are_taken_ahead(jobs, threads):
+    many = Counted(jobs[0], 1000)
+    answers = LocalEngine(fake_features, threads).extract(many, set())
+    for taken in range(1, 101):
+        next(answers)
+        assert many.taken <= taken + threads * local._QUEUE_PER_THREAD
+    answers.close()
+    assert many.taken <= 101 + threads * local._QUEUE_PER_THREAD
+
+
+def test_closing_in_the_middle_leaves_no_thread_behind(jobs):
+    answers = LocalEngine(fake_features, threads=3).extract(jobs, set())
+    next(answers)
+    answers.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("extract")]
+
+
+def test_no_jobs_have_no_answers():
+    assert list(LocalEngine(fake_features, threads=2).extract([], set())) == []
+
+
+def test_as_many_threads_work_at_once_as_asked_for(jobs):
+    meeting = threading.Barrier(3, timeout=10)
+
+    def meet(data):
+        meeting.wait()
+        return fake_features(data)
+
+    assert len(list(LocalEngine(meet, threads=3).extract(jobs[:3], set()))) == 3
+
+
+def test_without_a_number_there_is_a_thread_a_core(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert LocalEngine(fake_features)._threads == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert local.usable_cores() == 1

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from retrain.head import ClassBalancedSampler
+
+LABELS = np.array([1] * 90 + [0] * 9 + [5] * 1)
+
+
+def sampler(seed=0, labels=LABELS):
+    return ClassBalancedSampler(labels, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_class_is_drawn_alike_whatever_its_size(seed):
+    drawn = LABELS[sampler(seed).draw(30_000)]
+    for label in (0, 1, 5):
+        # 5 standard deviations of a binomial with p = 1/3
+        assert abs((drawn == label).sum() - 10_000) < 5 * np.sqrt(30_000 * 2 / 9)
+
+
+def test_every_photograph_of_a_class_is_drawn_alike():
+    drawn = sampler().draw(30_000)
+    counts = np.bincount(drawn, minlength=100)
+    assert np.abs(counts[:90] - 10_000 / 90).max() < 6 * np.sqrt(10_000 / 90)
+    assert np.abs(counts[90:99] - 10_000 / 9).max() < 6 * np.sqrt(10_000 / 9)
+
+
+def test_minus_one_is_every_photograph_once_in_order():
+    assert sampler().draw(-1).tolist() == list(range(100))
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not():
+    assert (sampler(1).draw(100) == sampler(1).draw(100)).all()
+    assert (sampler(1).draw(100) != sampler(2).draw(100)).any()
+
+
+def test_a_batch_may_be_larger_than_the_data_and_is_of_the_size_asked_for():
+    drawn = sampler(labels=np.array([0, 1])).draw(1000)
+    assert drawn.shape == (1000,)
+    assert set(drawn.tolist()) == {0, 1}
+
+
+def test_later_draws_are_other_draws():
+    one = sampler()
+    assert (one.draw(100) != one.draw(100)).any()
