@@ -22,6 +22,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     observe       who watches the training: log, TensorBoard, intermediate graphs
     publish       what a run leaves on the disk
     run           run(config) -> RunResult: the story on one page
+    commands      the small commands beside training: backbones, weights
     cli           flags <-> RunConfig, exit codes (__main__ calls it)
     classifier    the inference side: opens an export safely, classifies
     label         the command line of label_image

@@ -13,6 +13,9 @@ from retrain.config import Flag, RunConfig
 from retrain.console import Console
 from retrain.errors import UsageError
 
+# What may stand in place of flags; commands.py is imported when one does.
+COMMANDS = ("backbones", "weights")
+
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
 DESCRIPTION = """\
@@ -24,6 +27,10 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
     python -m retrain --image_dir tf_files/cluster_photos
     python -m label_image --image tf_files/test_photos/1.jpg
     tensorboard --logdir tf_files/training_summaries
+
+    python -m retrain backbones                     lists the architectures
+    python -m retrain weights fetch mobilenet_1.0_224
+                                                    prepares a machine that has no network
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is
 trained on them. Interrupting loses nothing that was cached: the same command goes on from there."""
@@ -112,7 +119,13 @@ def main(words: Sequence[str] | None = None) -> int:
         The exit code.
     """
     with exit_codes("retrain") as code:
-        config, problems = read_config(sys.argv[1:] if words is None else words)
+        words = sys.argv[1:] if words is None else words
+        if words and words[0] in COMMANDS:
+            from retrain import commands
+
+            code[0] = commands.main(words, Console())
+            return code[0]
+        config, problems = read_config(words)
         from retrain.run import find_problems, run  # here, so that --help answers at once
 
         if problems:

@@ -23,6 +23,8 @@ FlagValue = str | int | float | bool
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*")
 # Endings of the files that a run writes beside --output_graph.
 BESIDE_GRAPH = (".tflite", ".split.csv", ".skipped.csv", ".metrics.json")
+# Kinds of weight files that can be read.
+WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
 _RESERVED_NODE_NAMES = ("input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1")
 
 
@@ -93,10 +95,31 @@ class RunConfig:
     architecture: str = _flag(
         "mobilenet_0.50_224",
         Flag(
-            "backbone: mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>, in any case, 0.5 for 0.50",
+            "backbone: a row of python -m retrain backbones, in any case",
             BACK,
             metavar="NAME",
         ),
+    )
+    weights: str = _flag(
+        "",
+        Flag(
+            "weights to use in place of all other sources: .npz or .h5 in Keras' order, or a frozen .pb of Google's "
+            "MobileNet V1",
+            BACK,
+            metavar="FILE",
+        ),
+    )
+    backbone_graph: str = _flag(
+        "",
+        Flag(
+            "frozen graph to use as the backbone in place of --architecture: a retrained_graph.pb, Google's "
+            "mobilenet_v1_*_frozen.pb or classify_image_graph_def.pb",
+            BACK,
+            metavar="FILE",
+        ),
+    )
+    bottleneck_tensor: str = _flag(
+        "", Flag("where the features of --backbone_graph are, when they are not to be found", BACK, metavar="NAME")
     )
     model_dir: str = _flag(
         "tf_files/models",
@@ -204,7 +227,28 @@ class RunConfig:
         ]
 
     def _path_problems(self) -> list[str]:
-        return _image_dir_problems(self.image_dir) + self._output_problems() + self._overlap_problems()
+        return (
+            _image_dir_problems(self.image_dir)
+            + self._weights_problems()
+            + self._output_problems()
+            + self._overlap_problems()
+        )
+
+    def _weights_problems(self) -> list[str]:
+        problems = []
+        for name, suffixes in (("weights", WEIGHT_SUFFIXES), ("backbone_graph", (".pb",))):
+            path = getattr(self, name)
+            if path and not (os.path.isfile(path) and path.endswith(suffixes)):  # noqa: PTH113
+                kinds = ", ".join(suffixes)
+                problems.append(f"expected --{name} to be a {kinds} file, got {path!r}; check the spelling")
+        if self.weights and self.backbone_graph:
+            problems.append("got --weights and --backbone_graph: a graph holds its weights; leave one of them away")
+        if self.bottleneck_tensor and not self.backbone_graph:
+            problems.append(
+                f"got --bottleneck_tensor={self.bottleneck_tensor} without --backbone_graph, where it names a place; "
+                "give both or neither"
+            )
+        return problems
 
     def _output_problems(self) -> list[str]:
         problems = []

@@ -160,6 +160,20 @@ def open_log(target: str | Path) -> BinaryIO:
     return target.open("xb")
 
 
+def open_partial(target: str | Path) -> BinaryIO:
+    """Open a file that grows over several tries, such as a download, to go on at its end.
+
+    Args:
+        target: a file that need not exist yet and that no reader takes for the finished one; its folder is made.
+
+    Returns:
+        A binary file to read and to append to, whatever was sought; it may be truncated. The caller syncs it.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.open("a+b")
+
+
 def move(source: str | Path, target: str | Path) -> None:
     """Rename a file within one file system, making the folder it goes to.
 
@@ -170,6 +184,7 @@ def move(source: str | Path, target: str | Path) -> None:
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     Path(source).replace(target)
+    _sync_directory(target.parent)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -183,6 +198,26 @@ def sha256_file(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum_fault(path: Path, checksum: str) -> str:
+    """Compare a file with its published checksum.
+
+    Args:
+        path: the file.
+        checksum: MD5 or SHA-256, lower-case hexadecimal; empty where none is published.
+
+    Returns:
+        What is wrong, or nothing.
+    """
+    if not checksum:
+        return ""
+    name = {32: "md5", 64: "sha256"}[len(checksum)]
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
+    if found == checksum:
+        return ""
+    return f"expected a file with the {name.upper().replace('SHA', 'SHA-')} {checksum}, got {found}"
 
 
 def why_not_writable(path: str | Path, *, folder: bool) -> str | None:

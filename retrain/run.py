@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from retrain import journal
-from retrain.backbones import BackboneSpec, FrozenBackbone, PreparedBackbone, find_backbone, prepare_backbone
+from retrain.backbones import (
+    BackboneSpec,
+    FrozenBackbone,
+    PreparedBackbone,
+    find_backbone,
+    graph_spec,
+    prepare_backbone,
+    prepare_graph,
+)
 from retrain.bottlenecks import BottleneckStore, Features, cache_path, collect_features, labels_of
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
@@ -26,7 +34,7 @@ from retrain.dataset import (
     split_images,
 )
 from retrain.engines import LocalEngine
-from retrain.errors import UsageError
+from retrain.errors import UsageError, WeightsError
 from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
 from retrain.exporters import frozen_graph
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
@@ -72,7 +80,7 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     console = console or Console(quiet=True)
     spec, catalog = check(config)
     journal.tell_catalog(catalog, console)
-    backbone = prepare_backbone(spec, Path(config.model_dir), offline=config.offline, console=console)
+    backbone = prepare(config, spec, console)
     journal.tell_backbone(backbone, console)
     features = gather(config, catalog, backbone, console)
     split = divide(config, features, console)
@@ -97,13 +105,27 @@ def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Ca
     """List all that is wrong with a config, its architecture and its photographs."""
     problems, spec, catalog = config.problems(), None, None
     try:
-        spec = find_backbone(config.architecture)
+        if not config.backbone_graph:
+            spec = find_backbone(config.architecture)
+        elif os.path.isfile(config.backbone_graph):  # noqa: PTH113
+            spec = graph_spec(Path(config.backbone_graph), config.bottleneck_tensor)
     except UsageError as error:
         problems += error.problems
+    except WeightsError as error:
+        problems.append(f"{config.backbone_graph}: {error}")
     if os.path.isdir(config.image_dir):  # noqa: PTH112 - false, not an error, for a name too long
         catalog = scan_folder(config.image_dir, config.label_style)
         problems += catalog.problems
     return problems, spec, catalog
+
+
+def prepare(config: RunConfig, spec: BackboneSpec, console: Console) -> PreparedBackbone:
+    """Have the backbone's converted files at hand."""
+    folder = Path(config.model_dir)
+    if config.backbone_graph:
+        return prepare_graph(spec, Path(config.backbone_graph), folder, console=console)
+    given = Path(config.weights) if config.weights else None
+    return prepare_backbone(spec, folder, offline=config.offline, console=console, weights=given)
 
 
 def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, console: Console) -> Features:

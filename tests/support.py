@@ -157,3 +157,8 @@ def _tensor(schema: object, name: str, shape: tuple[int, ...], kind: int, buffer
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), list(shape), kind, buffer
     return tensor
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of what a command printed."""
+    return text.splitlines()

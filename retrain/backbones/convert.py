@@ -10,47 +10,25 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from retrain import fsio
+from retrain.backbones.compat import ATTRIBUTES_OF_1_15 as ATTRIBUTES_OF_1_15
+from retrain.backbones.compat import strip_for_1_15
+from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.errors import RetrainError, WeightsError
+from retrain.images import InputSpec
 
 INPUT_NODE = "input"
 BOTTLENECK_NODE = "bottleneck"
 
-# The attributes that TensorFlow 1.15 knows of the operations that backbones are made of. Newer TensorFlows write more
-# (explicit_paddings, grad_a, ...), and 1.15 refuses a graph that has them even at their default; tests/tf proves it.
-ATTRIBUTES_OF_1_15 = {
-    "Add": {"T"},
-    "AddV2": {"T"},
-    "BiasAdd": {"T", "data_format"},
-    "Const": {"dtype", "value"},
-    "Conv2D": {
-        "T",
-        "data_format",
-        "dilations",
-        "explicit_paddings",
-        "padding",
-        "strides",
-        "use_cudnn_on_gpu",
-    },
-    "DepthwiseConv2dNative": {"T", "data_format", "dilations", "padding", "strides"},
-    "Identity": {"T"},
-    "MatMul": {"T", "transpose_a", "transpose_b"},
-    "Mean": {"T", "Tidx", "keep_dims"},
-    "Mul": {"T"},
-    "Pad": {"T", "Tpaddings"},
-    "Placeholder": {"dtype", "shape"},
-    "PlaceholderWithDefault": {"dtype", "shape"},
-    "Relu6": {"T"},
-    "Rsqrt": {"T"},
-    "Softmax": {"T"},
-    "Sub": {"T"},
-}
-# What a graph says it was made by; 1.15 itself says this.
-_PRODUCER_OF_1_15 = 134
+# Means and standard deviations of ImageNet's channels, as the trainings had them.
+_CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
+_TORCH_MEANS = (0.485, 0.456, 0.406)
+_TORCH_STDS = (0.229, 0.224, 0.225)
 
 
 def main() -> int:
@@ -61,17 +39,29 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m retrain.backbones.convert", description=__doc__)
     parser.add_argument("architecture")
-    parser.add_argument("weights", type=Path, help=".npz or .h5, in the order of Keras' get_weights()")
+    parser.add_argument("weights", type=Path, help=".npz or .h5, in the order of Keras' get_weights(), or a .pb")
     parser.add_argument("stem", type=Path, help="path of the files to write, without suffix")
+    parser.add_argument("--graph", action="store_true", help="the .pb is the backbone itself, not just its weights")
+    parser.add_argument("--bottleneck_tensor", default="", help="where the graph's features are")
     arguments = parser.parse_args()
     # Keras imports scikit-learn where it finds it, for wrappers that are not used here: 0.7 of the child's 4 s.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     try:
-        convert(find_backbone(arguments.architecture), arguments.weights, arguments.stem)
+        if arguments.graph:
+            _convert_graph(arguments.weights, arguments.bottleneck_tensor, arguments.stem)
+        else:
+            convert(find_backbone(arguments.architecture), arguments.weights, arguments.stem)
     except RetrainError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _convert_graph(graph: Path, bottleneck_tensor: str, stem: Path) -> None:
+    from retrain.backbones import foreign  # here, because foreign.py stands on this file
+
+    data = graph.read_bytes()
+    foreign.convert_graph(data, foreign.describe_graph(data, bottleneck_tensor), stem)
 
 
 def convert(spec: BackboneSpec, weights: Path, stem: Path) -> None:
@@ -87,20 +77,42 @@ def convert(spec: BackboneSpec, weights: Path, stem: Path) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    model = build(spec, weights)
+    write_converted(lambda images: model(as_trained(images, spec.preprocessing), training=False), spec.input_spec, stem)
+
+
+def write_converted(forward: Callable[[Any], Any], input_spec: InputSpec, stem: Path) -> None:
+    """Write a backbone's files from a function on tensors.
+
+    Args:
+        forward: float32 tensor (N, H, W, 3), RGB, -1 to 1 -> float32 tensor (N, feature_width).
+        input_spec: gives height and width.
+        stem: where to write.
+
+    Raises:
+        WeightsError: the graph has an operation that the table of TensorFlow 1.15 does not.
+    """
     import tensorflow as tf
 
-    model = build(spec, weights)
-    shape = (spec.input_spec.height, spec.input_spec.width, 3)
-    graph = _tidy(_frozen(model, (None, *shape)))  # first, so that its names carry no "_1"
-    tflite = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, (1, *shape))]).convert()
-    fsio.write_bytes(stem.with_name(stem.name + ".tflite"), tflite)
-    fsio.write_bytes(stem.with_name(stem.name + ".pb"), graph)
-    manifest = {
-        "tflite_sha256": fsio.sha256_file(f"{stem}.tflite"),
-        "graph_sha256": fsio.sha256_file(f"{stem}.pb"),
-        "tensorflow": tf.__version__,
-    }
-    fsio.write_text(f"{stem}.json", json.dumps(manifest, indent=1))
+    shape = (input_spec.height, input_spec.width, 3)
+    graph = _tidy(_frozen(forward, (None, *shape)))  # first, so that its names carry no "_1"
+    tflite = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(forward, (1, *shape))]).convert()
+    write_files(stem, tflite, graph, tf.__version__)
+
+
+def write_files(stem: Path, tflite: bytes, graph: bytes, tensorflow: str) -> None:
+    """Write a converted backbone; the manifest last, as it says that the others are whole.
+
+    Args:
+        stem: where to write, without suffix.
+        tflite: float32 (1, H, W, 3) -> (1, feature_width).
+        graph: frozen GraphDef with the nodes ``input`` and ``bottleneck``.
+        tensorflow: the version that converted it.
+    """
+    fsio.write_bytes(f"{stem}.tflite", tflite)
+    fsio.write_bytes(f"{stem}.pb", graph)
+    hashes = {"tflite_sha256": fsio.sha256_file(f"{stem}.tflite"), "graph_sha256": fsio.sha256_file(f"{stem}.pb")}
+    fsio.write_text(f"{stem}.json", json.dumps({**hashes, "tensorflow": tensorflow}, indent=1))
 
 
 def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.Model; Keras has no types
@@ -108,23 +120,20 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
 
     Args:
         spec: the architecture.
-        weights: a .npz in the order of ``get_weights()``, or Keras' .h5.
+        weights: a .npz in the order of ``get_weights()``, Keras' .h5, or a .pb of Google's MobileNet V1.
 
     Returns:
-        A keras.Model: float32 (N, H, W, 3) in -1 to 1 -> float32 (N, feature_width), average-pooled.
+        A keras.Model: float32 (N, H, W, 3), what its training was fed -> float32 (N, feature_width), average-pooled.
 
     Raises:
         WeightsError: the weights do not fit the architecture.
     """
-    import keras
-
-    shape = (spec.input_spec.height, spec.input_spec.width, 3)
-    model = keras.applications.MobileNet(
-        input_shape=shape, alpha=spec.width, include_top=False, weights=None, pooling="avg"
-    )
+    model = build_untrained(spec)
     try:
         if weights.suffix == ".npz":
             model.set_weights(_read_npz(weights))
+        elif weights.suffix == ".pb":
+            model.set_weights(list(read_slim_mobilenet(weights.read_bytes()).arrays))
         else:
             model.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
@@ -132,22 +141,83 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
     return model
 
 
+def build_untrained(spec: BackboneSpec) -> Any:  # noqa: ANN401
+    """Build the Keras model of a backbone with the weights that Keras draws at random.
+
+    Args:
+        spec: the architecture.
+
+    Returns:
+        A keras.Model that takes what its training was fed, see BackboneSpec.preprocessing.
+    """
+    import keras
+
+    shape = (spec.input_spec.height, spec.input_spec.width, 3)
+    builder = getattr(keras.applications, spec.builder)
+    model = builder(input_shape=shape, include_top=False, weights=None, pooling="avg", **spec.arguments)
+    _ungroup(model)
+    return model
+
+
+def _ungroup(model: Any) -> None:  # noqa: ANN401
+    """Compute convolutions of one channel a group (ConvNeXt's) as the depthwise convolutions that they are.
+
+    Trap: Keras hands grouped convolutions to XLA, whose calls neither LiteRT nor a frozen graph can hold.
+    """
+    import tensorflow as tf
+
+    def depthwise(inputs: Any, kernel: Any) -> Any:  # noqa: ANN401
+        return tf.nn.depthwise_conv2d(inputs, tf.transpose(kernel, (0, 1, 3, 2)), (1, 1, 1, 1), "SAME")
+
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "Conv2D" and layer.groups > 1:
+            if layer.groups != layer.filters or layer.strides != (1, 1) or layer.padding != "same":
+                raise WeightsError(f"layer {layer.name} has groups of channels that cannot be converted")
+            layer.convolution_op = depthwise
+
+
+def as_trained(images: Any, preprocessing: str) -> Any:  # noqa: ANN401
+    """Turn RGB in -1 to 1 into what a backbone's training was fed, as keras.applications' preprocess_input does.
+
+    Args:
+        images: float32 tensor (N, H, W, 3), RGB, -1 to 1.
+        preprocessing: see BackboneSpec.
+
+    Returns:
+        float32 tensor (N, H, W, 3).
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    if preprocessing == "tf":
+        return images
+    matrix, offset = np.eye(3) * 127.5, np.full(3, 127.5)
+    if preprocessing == "caffe":
+        matrix, offset = matrix[:, ::-1], offset - np.array(_CAFFE_MEANS_BGR)
+    elif preprocessing == "torch":
+        stds = np.array(_TORCH_STDS)
+        matrix, offset = matrix / (255 * stds), (offset / 255 - np.array(_TORCH_MEANS)) / stds
+    # A 1x1 convolution scales, turns RGB to BGR and shifts in one operation that every runtime has.
+    kernel = tf.constant(np.ascontiguousarray(matrix)[None, None], tf.float32)
+    return tf.nn.conv2d(images, kernel, 1, "VALID") + tf.constant(offset, tf.float32)
+
+
 def _read_npz(path: Path) -> list[Any]:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return [archive[name].astype(np.float32) for name in sorted(archive.files)]
 
 
-def _frozen(model: Any, shape: tuple[int | None, ...]) -> Any:  # noqa: ANN401
+def _frozen(forward: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:  # noqa: ANN401
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    def forward(images: Any) -> Any:  # noqa: ANN401
-        return tf.identity(model(images, training=False), name=BOTTLENECK_NODE)
+    def named(images: Any) -> Any:  # noqa: ANN401
+        return tf.identity(forward(images), name=BOTTLENECK_NODE)
 
     signature = tf.TensorSpec(shape, tf.float32, name=INPUT_NODE)
-    return convert_variables_to_constants_v2(tf.function(forward).get_concrete_function(signature))
+    return convert_variables_to_constants_v2(tf.function(named).get_concrete_function(signature))
 
 
 def _tidy(frozen: Any) -> bytes:  # noqa: ANN401
@@ -169,33 +239,6 @@ def _tidy(frozen: Any) -> bytes:  # noqa: ANN401
     folded = tf_optimizer.OptimizeGraph(config, meta)
     stripped = strip_for_1_15(graph_util.extract_sub_graph(folded, [BOTTLENECK_NODE]))
     return bytes(stripped.SerializeToString(deterministic=True))
-
-
-def strip_for_1_15(graph: Any) -> Any:  # noqa: ANN401 - a GraphDef, of whichever package
-    """Take out of a graph what TensorFlow 1.15 does not know.
-
-    Args:
-        graph: a GraphDef; changed in place.
-
-    Returns:
-        The same graph.
-
-    Raises:
-        WeightsError: the graph has an operation whose attributes are not in the table.
-    """
-    for node in graph.node:
-        if node.op not in ATTRIBUTES_OF_1_15:
-            raise WeightsError(f"operation {node.op} ({node.name}) is not in the table of TensorFlow 1.15's attributes")
-        for name in set(node.attr) - ATTRIBUTES_OF_1_15[node.op]:
-            del node.attr[name]
-        node.device = ""
-        kept = [source for source in node.input if not source.startswith("^")]
-        del node.input[:]
-        node.input.extend(kept)
-    graph.ClearField("library")
-    graph.versions.producer = _PRODUCER_OF_1_15
-    graph.versions.min_consumer = 0
-    return graph
 
 
 if __name__ == "__main__":

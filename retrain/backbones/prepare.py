@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from retrain import fsio
+from retrain.backbones.foreign import describe_graph
+from retrain.backbones.graphs import MAX_GRAPH_BYTES
 from retrain.backbones.table import BackboneSpec
-from retrain.backbones.weights import WeightsFile, bundled_weights, find_weights
+from retrain.backbones.weights import WeightsFile, bundled_weights, find_weights, weights_at_hand, weights_file
 from retrain.console import Console
 from retrain.errors import WeightsError
 from retrain.images import PREPROCESSING_VERSION
 
 # Part of every fingerprint: raise it when convert.py comes to write a network that computes something else.
 CONVERSION_VERSION = 1
+# Another run may be fetching weights over a slow line; it shows how far it is.
+LOCK_TIMEOUT_S = 2 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class PreparedBackbone:
         """Hash of all that decides a bottleneck vector besides the photograph: 64 hexadecimal digits."""
         facts = {
             "architecture": self.spec.name,
+            "builder": self.spec.builder,
             "weights": self.weights.sha256,
             "input": asdict(self.spec.input_spec),
             "preprocessing": PREPROCESSING_VERSION,
@@ -49,7 +55,9 @@ class PreparedBackbone:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def prepare_backbone(spec: BackboneSpec, model_dir: Path, *, offline: bool, console: Console) -> PreparedBackbone:
+def prepare_backbone(
+    spec: BackboneSpec, model_dir: Path, *, offline: bool, console: Console, weights: Path | None = None
+) -> PreparedBackbone:
     """Open a backbone's converted files, or make them.
 
     Args:
@@ -57,6 +65,7 @@ def prepare_backbone(spec: BackboneSpec, model_dir: Path, *, offline: bool, cons
         model_dir: where the files are kept.
         offline: never use the network.
         console: told what is done.
+        weights: a file to use in place of every other source.
 
     Returns:
         The backbone, its files present and whole.
@@ -64,33 +73,101 @@ def prepare_backbone(spec: BackboneSpec, model_dir: Path, *, offline: bool, cons
     Raises:
         WeightsError: no weights are to be had, or they do not fit.
     """
-    with fsio.locked(model_dir / spec.name):
-        ready = _already_converted(spec, model_dir)
+    with fsio.locked(model_dir / spec.name, timeout_s=LOCK_TIMEOUT_S):
+        ready = _already_converted(spec, model_dir, weights)
         if ready is not None:
             return ready
-        weights = find_weights(spec, model_dir, offline=offline, console=console)
-        prepared = _at(spec, weights, model_dir)
+        found = find_weights(spec, model_dir, offline=offline, console=console, given=weights)
+        prepared = _at(spec, found, model_dir)
         if not _whole(prepared):
             console.line(f"Converting {spec.name}, once (TensorFlow takes a few seconds).")
             _convert(prepared)
         return prepared
 
 
-def _already_converted(spec: BackboneSpec, model_dir: Path) -> PreparedBackbone | None:
+def graph_spec(graph: Path, bottleneck_tensor: str) -> BackboneSpec:
+    """Describe a frozen graph as a backbone; TensorFlow never sees it here.
+
+    Args:
+        graph: a .pb file.
+        bottleneck_tensor: where its features are, or empty to find them.
+
+    Returns:
+        A row for it, named after the file; its builder names the bottleneck.
+
+    Raises:
+        WeightsError: the graph is not known, not allowed, or cannot be read.
+    """
+    try:
+        if graph.stat().st_size > MAX_GRAPH_BYTES:
+            raise WeightsError(f"expected {graph} to have at most {MAX_GRAPH_BYTES} bytes")
+        found = describe_graph(graph.read_bytes(), bottleneck_tensor)
+    except OSError as error:
+        raise WeightsError(f"cannot read {graph}: {error.strerror}") from error
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", graph.stem)[:40] or "graph"
+    return BackboneSpec(
+        name=f"graph_{name}",
+        builder=f"graph:{found.bottleneck_node}",
+        arguments={},
+        preprocessing="tf",
+        input_spec=found.input_spec,
+        feature_width=found.feature_width,
+        parameters=0,
+        multiply_adds=0,
+        weight_arrays=0,
+        official_url="",
+        official_checksum="",
+    )
+
+
+def prepare_graph(spec: BackboneSpec, graph: Path, model_dir: Path, *, console: Console) -> PreparedBackbone:
+    """Open a frozen graph's converted files, or make them.
+
+    Args:
+        spec: of graph_spec.
+        graph: the .pb file.
+        model_dir: where the files are kept.
+        console: told what is done.
+
+    Returns:
+        The backbone, its files present and whole.
+
+    Raises:
+        WeightsError: the graph cannot be converted.
+    """
+    with fsio.locked(model_dir / spec.name, timeout_s=LOCK_TIMEOUT_S):
+        prepared = _at(spec, weights_file(graph, "graph"), model_dir)
+        if not _whole(prepared):
+            console.line(f"Converting {graph} at {spec.builder}, once (TensorFlow takes a few seconds).")
+            _convert(prepared, "--graph", f"--bottleneck_tensor={spec.builder.removeprefix('graph:')}")
+        return prepared
+
+
+def _already_converted(spec: BackboneSpec, model_dir: Path, given: Path | None) -> PreparedBackbone | None:
     """Find what an earlier run converted, so that later runs neither import TensorFlow nor ask the network again."""
-    official = model_dir / spec.official_file
-    if official.is_file():
-        weights = WeightsFile(official, "official", fsio.sha256_file(official))
-    elif spec.bundled_file:
-        weights = bundled_weights(spec)
-    else:
-        return None
-    prepared = _at(spec, weights, model_dir)
-    return prepared if _whole(prepared) else None
+    weights = weights_at_hand(spec, model_dir, given) or bundled_weights(spec)
+    prepared = _at(spec, weights, model_dir) if weights is not None else None
+    return prepared if prepared is not None and _whole(prepared) else None
+
+
+def is_converted(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> bool:
+    """Say whether a run could start without converting.
+
+    Args:
+        spec: the architecture.
+        weights: which weights.
+        model_dir: where converted files are kept.
+
+    Returns:
+        Whether the converted files are there and whole.
+    """
+    return _whole(_at(spec, weights, model_dir))
 
 
 def _at(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> PreparedBackbone:
-    stem = f"{spec.name}-{weights.sha256[:12]}-v{CONVERSION_VERSION}"
+    # A graph may be asked for at more than one bottleneck.
+    where = f"-{hashlib.sha256(spec.builder.encode()).hexdigest()[:6]}" if weights.source == "graph" else ""
+    stem = f"{spec.name}-{weights.sha256[:12]}{where}-v{CONVERSION_VERSION}"
     return PreparedBackbone(spec, weights, model_dir / f"{stem}.tflite", model_dir / f"{stem}.pb")
 
 
@@ -106,7 +183,7 @@ def _whole(prepared: PreparedBackbone) -> bool:
         return False
 
 
-def _convert(prepared: PreparedBackbone) -> None:
+def _convert(prepared: PreparedBackbone, *more: str) -> None:
     stem = prepared.tflite.with_name(prepared.tflite.name.removesuffix(".tflite"))
     command = [
         sys.executable,
@@ -115,6 +192,7 @@ def _convert(prepared: PreparedBackbone) -> None:
         prepared.spec.name,
         str(prepared.weights.path),
         str(stem),
+        *more,
     ]
     # The child must find this package even where it was put on the path by hand (python scripts/retrain.py).
     package_root = Path(__file__).resolve().parents[2]

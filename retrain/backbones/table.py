@@ -1,23 +1,25 @@
-"""The table of architectures: a row each.
+"""The table of architectures: a row each, made by scripts/make_backbone_table.py from Keras Applications.
 
-MobileNet V1: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
-2017, arXiv:1704.04861. The bottleneck is the pooled feature vector (1024 times the width multiplier), as TF Hub's is,
-not the original's 1,001 ImageNet logits.
+The bottleneck is the average-pooled feature vector (as TF Hub's is), for MobileNet, too, where the original took the
+1,001 ImageNet logits. Every backbone here takes RGB in -1 to 1: what its training wanted beyond that (BGR, means of
+each channel, 0 to 255) is inside its converted graph, so that labelling never needs to know.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from retrain.errors import UsageError, did_you_mean
 from retrain.images import InputSpec
 
-MOBILENET_WIDTHS = ("1.0", "0.75", "0.50", "0.25")
-MOBILENET_SIZES = (224, 192, 160, 128)
-
-_KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
-# How the official file names spell a width multiplier.
-_KERAS_WIDTH = {"1.0": "1_0", "0.75": "7_5", "0.50": "5_0", "0.25": "2_5"}
+DEFAULT = "mobilenet_0.50_224"
+BUNDLED = {DEFAULT: "mobilenet_0.50_224.npz"}
+_ROWS = Path(__file__).parent / "architectures.json"
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,31 @@ class BackboneSpec:
 
     Args:
         name: canonical name, as ``--architecture`` has it.
-        width: width multiplier.
-        input_spec: size and scaling of its input.
+        builder: name of the function in keras.applications.
+        arguments: what else it is called with.
+        preprocessing: what its training was fed: "tf" (-1 to 1), "raw" (0 to 255), "caffe" (BGR, 0 to 255, less the
+            means of ImageNet), "torch" (0 to 1, less means, over standard deviations).
+        input_spec: size and scaling of the converted backbone's input.
         feature_width: length of its bottleneck vector.
-        weight_arrays: how many arrays its weight file holds, in the order of Keras' ``get_weights()``.
+        parameters: numbers that were trained.
+        multiply_adds: of one picture.
+        weight_arrays: how many arrays its weights are, in the order of Keras' ``get_weights()``.
         official_url: Keras Applications' weight file without the top.
+        official_checksum: its published checksum, or empty where none is published.
         bundled_file: name of the file in ``bundled/``, or empty.
     """
 
     name: str
-    width: float
+    builder: str
+    arguments: dict[str, float]
+    preprocessing: str
     input_spec: InputSpec
     feature_width: int
+    parameters: int
+    multiply_adds: int
     weight_arrays: int
     official_url: str
+    official_checksum: str
     bundled_file: str = ""
 
     @property
@@ -48,32 +61,38 @@ class BackboneSpec:
         return self.official_url.rsplit("/", 1)[1]
 
 
-def _mobilenet(width: str, size: int) -> BackboneSpec:
-    name = f"mobilenet_{width}_{size}"
+@cache
+def table() -> dict[str, BackboneSpec]:
+    """Read the table.
+
+    Returns:
+        name -> row, MobileNets first.
+    """
+    return {row["name"]: _spec(row) for row in json.loads(_ROWS.read_text(encoding="utf-8"))}
+
+
+def _spec(row: dict[str, Any]) -> BackboneSpec:
     return BackboneSpec(
-        name=name,
-        width=float(width),
-        input_spec=InputSpec(height=size, width=size, mean=127.5, std=127.5),
-        feature_width=int(1024 * float(width)),
-        weight_arrays=135,
-        official_url=f"{_KERAS_FILES}mobilenet_{_KERAS_WIDTH[width]}_{size}_tf_no_top.h5",
-        bundled_file="mobilenet_0.50_224.npz" if name == "mobilenet_0.50_224" else "",
+        name=row["name"],
+        builder=row["builder"],
+        arguments=row["arguments"],
+        preprocessing=row["preprocessing"],
+        input_spec=InputSpec(height=row["size"], width=row["size"], mean=127.5, std=127.5),
+        feature_width=row["feature_width"],
+        parameters=row["parameters"],
+        multiply_adds=row["multiply_adds"],
+        weight_arrays=row["arrays"],
+        official_url=row["url"],
+        official_checksum=row["checksum"],
+        bundled_file=BUNDLED.get(row["name"], ""),
     )
-
-
-TABLE = {spec.name: spec for spec in (_mobilenet(w, s) for w in MOBILENET_WIDTHS for s in MOBILENET_SIZES)}
-
-_LATER = {
-    "inception_v3": "inception_v3 is not in this version yet",
-    "_quantized": "quantized backbones are not in this version yet",
-}
 
 
 def find_backbone(name: str) -> BackboneSpec:
     """Look an architecture up by the name a person typed.
 
     Args:
-        name: in any case; the width as 0.5 or 0.50, 1 or 1.0.
+        name: in any case, with or without underscores; a width as 0.5 or 0.50, 1 or 1.0.
 
     Returns:
         Its row.
@@ -81,32 +100,27 @@ def find_backbone(name: str) -> BackboneSpec:
     Raises:
         UsageError: there is no such row; the text names the nearest one.
     """
-    canonical = _canonical(name)
-    if canonical in TABLE:
-        return TABLE[canonical]
-    for part, sentence in _LATER.items():
-        if canonical.endswith(part):
-            raise UsageError(f"got --architecture={name}, but {sentence}; use mobilenet_0.50_224")
-    if not name:
+    if not name.strip():
         # The usual cause, and baffling: ${ARCHITECTURE} is empty or literal in a Windows shell.
-        raise UsageError("expected --architecture, got nothing (an unset shell variable?); use mobilenet_0.50_224")
-    hint = did_you_mean(canonical, list(TABLE)) or "; use mobilenet_0.50_224"
-    raise UsageError(
-        f"expected --architecture to be mobilenet_<{'|'.join(MOBILENET_WIDTHS)}>_"
-        f"<{'|'.join(map(str, MOBILENET_SIZES))}>, got {name!r}{hint}"
-    )
+        raise UsageError(f"expected --architecture, got nothing (an unset shell variable?); use {DEFAULT}")
+    canonical = {_squeezed(row): row for row in table()}
+    wanted = _squeezed(name)
+    if wanted in canonical:
+        return table()[canonical[wanted]]
+    if wanted.endswith("quantized"):
+        raise UsageError(f"got --architecture={name}, but quantized exports are not in this version yet; use {DEFAULT}")
+    hint = did_you_mean(name.strip().lower(), list(table())) or f"; {DEFAULT} is usual"
+    raise UsageError(f"expected --architecture to be a row of `python -m retrain backbones`, got {name!r}{hint}")
 
 
-def _canonical(name: str) -> str:
-    parts = name.strip().lower().replace("-", "_").split("_")
-    if len(parts) >= 3 and parts[0] == "mobilenet":
-        parts[1] = {
-            "1": "1.0",
-            "1.00": "1.0",
-            "0.5": "0.50",
-            ".5": "0.50",
-            ".50": "0.50",
-            ".25": "0.25",
-            ".75": "0.75",
-        }.get(parts[1], parts[1])
-    return "_".join(parts)
+def _squeezed(name: str) -> str:
+    """What two spellings of one name have in common."""
+    words = re.split(r"[_\-\s]+", name.strip().lower())
+    return "".join(_width(word) for word in words)
+
+
+def _width(word: str) -> str:
+    """Spell a width multiplier in one way: 0.5 and 0.50, 1 and 1.0."""
+    if not re.fullmatch(r"\d*\.\d+|1", word):
+        return word
+    return f"({float(word):g})"

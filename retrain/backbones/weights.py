@@ -1,24 +1,29 @@
 """Where pretrained weights come from. Nothing is ever silently random: without weights the run stops.
 
-The first source that has them is used: the official Keras Applications file in model_dir (put there by hand or by
-an earlier run), the same file fetched from its publisher (unless offline), the file bundled with this package.
-Which one it was is printed and recorded in the model, with its hash.
+The first source that has them is used: the file named by ``--weights``; model_dir, which holds what was imported and
+official files that were fetched or put there by hand; the official Keras Applications file, fetched from its publisher
+(unless offline); the file bundled with this package. Which one it was is printed and recorded in the model, with its
+hash.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrain import fsio
-from retrain.backbones.table import BackboneSpec
+from retrain.backbones.fetch import FetchError, fetch
+from retrain.backbones.table import BUNDLED, BackboneSpec
+from retrain.config import WEIGHT_SUFFIXES
 from retrain.console import Console
 from retrain.errors import WeightsError
 
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+# VGG19 without its top is 80 MB, ConvNeXt tiny 111 MB.
+MAX_WEIGHT_BYTES = 500_000_000
+# An offline machine falls back after this long at the most.
 FETCH_TIMEOUT_S = 5.0
-_CHUNK_BYTES = 1 << 16
-_MAX_WEIGHT_BYTES = 200_000_000
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class WeightsFile:
 
     Args:
         path: where it lies.
-        source: "official" (Keras Applications) or "bundled" (trained by this project).
+        source: "given" (``--weights``), "imported" (``weights import``), "official" (Keras Applications) or "bundled"
+            (trained by this project).
         sha256: hash of the file, 64 hexadecimal digits.
     """
 
@@ -36,78 +42,138 @@ class WeightsFile:
     sha256: str
 
 
-def find_weights(spec: BackboneSpec, model_dir: Path, *, offline: bool, console: Console) -> WeightsFile:
+def weights_file(path: Path, source: str) -> WeightsFile:
+    """Describe a file that exists.
+
+    Args:
+        path: where it lies.
+        source: see WeightsFile.
+
+    Returns:
+        The file with its hash.
+    """
+    return WeightsFile(path, source, fsio.sha256_file(path))
+
+
+def imported_path(spec: BackboneSpec, model_dir: Path) -> Path:
+    """Say where ``weights import`` puts the weights of an architecture.
+
+    Args:
+        spec: the architecture.
+        model_dir: the folder of weights.
+
+    Returns:
+        A path in model_dir.
+    """
+    return model_dir / f"{spec.name}.imported.npz"
+
+
+def weights_at_hand(spec: BackboneSpec, model_dir: Path, given: Path | None = None) -> WeightsFile | None:
+    """Find weights that need no network: given, imported or official.
+
+    Args:
+        spec: the architecture.
+        model_dir: the folder of weights.
+        given: the file named by ``--weights``.
+
+    Returns:
+        The first there is.
+
+    Raises:
+        WeightsError: the given file cannot be used.
+    """
+    if given is not None:
+        if not given.is_file() or given.suffix not in WEIGHT_SUFFIXES:
+            raise WeightsError(f"expected --weights to be a file ending in {', '.join(WEIGHT_SUFFIXES)}, got {given}")
+        return weights_file(given, "given")
+    for path, source in ((imported_path(spec, model_dir), "imported"), (model_dir / spec.official_file, "official")):
+        if path.is_file():
+            return weights_file(path, source)
+    return None
+
+
+def bundled_weights(spec: BackboneSpec) -> WeightsFile | None:
+    """Name the weights that ship with this package.
+
+    Args:
+        spec: an architecture.
+
+    Returns:
+        The file, or None where none ships.
+    """
+    if not spec.bundled_file:
+        return None
+    return weights_file(Path(__file__).parent / "bundled" / spec.bundled_file, "bundled")
+
+
+def find_weights(
+    spec: BackboneSpec, model_dir: Path, *, offline: bool, console: Console, given: Path | None = None
+) -> WeightsFile:
     """Find the weights of an architecture.
 
     Args:
         spec: the architecture.
-        model_dir: where official files lie, and where a fetched one is put.
+        model_dir: where imported and official files lie, and where a fetched one is put.
         offline: never use the network.
         console: told what is tried.
+        given: the file named by ``--weights``.
 
     Returns:
         The file that will be used.
 
     Raises:
-        WeightsError: no source has them; the text names the file to fetch and where to put it.
+        WeightsError: no source has them; the text lists what was tried, the file to fetch and where to put it.
     """
+    ready = weights_at_hand(spec, model_dir, given)
+    if ready is not None:
+        return ready
     official = model_dir / spec.official_file
-    tried = [f"{official}: not there"]
-    if official.is_file():
-        return WeightsFile(official, "official", fsio.sha256_file(official))
-    if offline:
-        tried.append(f"{spec.official_url}: not tried (--offline)")
-    else:
-        failure = _fetch(spec.official_url, official)
-        if failure is None:
-            return WeightsFile(official, "official", fsio.sha256_file(official))
-        tried.append(f"{spec.official_url}: {failure}")
-    if spec.bundled_file:
-        console.line(f"Official weights not to be had ({tried[-1]}); using the bundled ones.")
-        return bundled_weights(spec)
-    lines = "\n  ".join([*tried, "bundled with this package: only mobilenet_0.50_224"])
-    raise WeightsError(
-        f"no pretrained weights for {spec.name}. Tried:\n  {lines}\n"
-        f"Fetch {spec.official_url} on a machine with a network and put it at {official}, "
-        "or use --architecture mobilenet_0.50_224."
-    )
+    tried = [f"{imported_path(spec, model_dir)}: not there", f"{official}: not there"]
+    try:
+        if offline:
+            raise FetchError(f"{spec.official_url}: not tried (--offline)")
+        fetch_official(spec, model_dir, console)
+        return weights_file(official, "official")
+    except FetchError as error:
+        tried.append(str(error))
+    bundled = bundled_weights(spec)
+    if bundled is None:
+        raise WeightsError(_nothing(spec, official, tried))
+    console.line(f"Official weights not to be had ({tried[-1]}); using the bundled ones.")
+    return bundled
 
 
-def bundled_weights(spec: BackboneSpec) -> WeightsFile:
-    """Name the weights that ship with this package.
+def fetch_official(spec: BackboneSpec, model_dir: Path, console: Console) -> Path:
+    """Fetch the official weights of an architecture, unless they are there.
 
     Args:
-        spec: an architecture with a bundled file.
+        spec: the architecture.
+        model_dir: where they go.
+        console: shows how far it is.
 
     Returns:
         The file.
+
+    Raises:
+        FetchError: they could not be had.
     """
-    path = Path(__file__).parent / "bundled" / spec.bundled_file
-    return WeightsFile(path, "bundled", fsio.sha256_file(path))
+    target = model_dir / spec.official_file
+    fetch(
+        spec.official_url,
+        target,
+        console=console,
+        timeout_s=FETCH_TIMEOUT_S,
+        checksum=spec.official_checksum,
+        max_bytes=MAX_WEIGHT_BYTES,
+        magic=HDF5_MAGIC,
+    )
+    return target
 
 
-def _fetch(url: str, target: Path) -> str | None:
-    """Fetch a file whole or not at all; returns why it could not be had."""
-    import urllib.error  # here: 0.17 s, and needed once in a backbone's life
-    import urllib.request
-
-    try:
-        # urlopen honours the proxy variables of the environment by itself.
-        with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer, fsio.replacing(target) as file:  # noqa: S310
-            expected = answer.headers.get("Content-Length")
-            got = 0
-            while chunk := answer.read(_CHUNK_BYTES):
-                if got == 0 and not chunk.startswith(_HDF5_MAGIC):
-                    raise OSError("what came is not an HDF5 weight file (a proxy's page?)")
-                got += len(chunk)
-                if got > _MAX_WEIGHT_BYTES:
-                    raise OSError(f"over {_MAX_WEIGHT_BYTES} bytes came")
-                file.write(chunk)
-            if got == 0 or (expected is not None and got != int(expected)):
-                raise OSError(f"{got} of {expected} bytes came")
-    except urllib.error.HTTPError as error:
-        return f"the server answered {error.code} {error.reason}"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        return str(reason) or type(error).__name__
-    return None
+def _nothing(spec: BackboneSpec, official: Path, tried: Sequence[str]) -> str:
+    lines = "\n  ".join([*tried, f"bundled with this package: only {', '.join(BUNDLED)}"])
+    return (
+        f"no pretrained weights for {spec.name}. Tried:\n  {lines}\n"
+        f"Fetch {spec.official_url} on a machine with a network and put it at {official}, "
+        f"or use --architecture {next(iter(BUNDLED))}."
+    )

@@ -78,7 +78,7 @@ def test_scaling_centres_and_shrinks_by_the_spread_with_a_floor():
     mean, scale = _scaling(features.astype(np.float32))
     variance = features.var(axis=0)
     assert mean == pytest.approx(features.mean(axis=0), rel=1e-5)
-    assert scale == pytest.approx(1 / np.sqrt(variance + variance.mean()), rel=1e-4)
+    assert scale == pytest.approx(1 / np.sqrt(variance + VARIANCE_FLOOR * variance.mean()), rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
