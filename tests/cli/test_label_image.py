@@ -84,7 +84,7 @@ def test_a_model_whose_halves_are_of_two_runs_is_refused(trained: Trained, tmp_p
 
 
 def test_a_graph_of_another_tool_is_refused_with_a_sentence(trained: Trained, tmp_path: Path) -> None:
-    base = next(trained.place.model_dir.glob("*.pb"))
+    base = next(trained.place.model_dir.glob("mobilenet_0.50_224-*.pb"))
     run = trained.place.label("--image", IMAGE, "--graph", base)
     assert run.returncode == 6
     assert "was not written by this tool" in run.stderr

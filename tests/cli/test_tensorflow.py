@@ -82,7 +82,8 @@ def test_features_are_those_of_keras_on_the_same_pixels(
     run = python("-c", KERAS_FEATURES, inputs, tmp_path / "keras.npy")
     assert run.returncode == 0, run.stderr
     backbone = FrozenBackbone(
-        next(trained.place.model_dir.glob("*.tflite")), find_backbone("mobilenet_0.50_224").input_spec
+        next(trained.place.model_dir.glob("mobilenet_0.50_224-*.tflite")),
+        find_backbone("mobilenet_0.50_224").input_spec,
     )
     ours = np.stack([backbone(p.read_bytes()) for p in pictures])
     theirs = np.load(tmp_path / "keras.npy")
