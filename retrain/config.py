@@ -243,6 +243,10 @@ class RunConfig:
                 problems.append(f"expected --{name} to be a {kinds} file, got {path!r}; check the spelling")
         if self.weights and self.backbone_graph:
             problems.append("got --weights and --backbone_graph: a graph holds its weights; leave one of them away")
+        if self.backbone_graph and self.architecture != RunConfig.architecture:
+            problems.append(
+                f"got --architecture={self.architecture} and --backbone_graph, which takes its place; leave one away"
+            )
         if self.bottleneck_tensor and not self.backbone_graph:
             problems.append(
                 f"got --bottleneck_tensor={self.bottleneck_tensor} without --backbone_graph, where it names a place; "

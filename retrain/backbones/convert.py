@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from retrain import fsio
-from retrain.backbones.compat import ATTRIBUTES_OF_1_15 as ATTRIBUTES_OF_1_15
 from retrain.backbones.compat import strip_for_1_15
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone

@@ -237,3 +237,12 @@ def test_one_path_for_a_file_and_a_folder_is_refused(good, name):
 
 def test_outputs_are_named_by_flag(good):
     assert set(good.outputs()) == set(FILES + FOLDERS)
+
+
+def test_a_backbone_graph_and_another_architecture_are_not_both_obeyed(tmp_path):
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(b"x")
+    told = RunConfig(backbone_graph=str(graph), architecture="vgg16").problems()
+    assert any("got --architecture=vgg16 and --backbone_graph" in problem for problem in told)
+    told = RunConfig(backbone_graph=str(graph)).problems()
+    assert not any("--backbone_graph" in problem for problem in told)

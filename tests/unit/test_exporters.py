@@ -6,7 +6,7 @@ from support import bundle_of, tiny_graph, tiny_tflite
 from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from retrain.backbones.convert import ATTRIBUTES_OF_1_15, strip_for_1_15
+from retrain.backbones.compat import ATTRIBUTES_OF_1_15, strip_for_1_15
 from retrain.bundle import GRAPH_NODE, bundle_from_json
 from retrain.classifier import Classifier, read_graph_bundle
 from retrain.errors import ModelError, WeightsError
