@@ -21,6 +21,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     journal       what a run says
     observe       who watches the training: log, TensorBoard, intermediate graphs
     publish       what a run leaves on the disk
+    gather        config -> features: which cache, which engine, which backbone
     run           run(config) -> RunResult: the story on one page
     commands      the small commands beside training: backbones, weights
     cli           flags <-> RunConfig, exit codes (__main__ calls it)
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Classifier", "RunConfig", "RunResult"]
 
-_HOME = {"Classifier": "retrain.classifier", "RunConfig": "retrain.config", "RunResult": "retrain.run"}
+_HOME = {"Classifier": "retrain.classifier", "RunConfig": "retrain.config.flags", "RunResult": "retrain.run"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

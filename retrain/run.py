@@ -11,14 +11,13 @@ import numpy as np
 from retrain import journal
 from retrain.backbones import (
     BackboneSpec,
-    FrozenBackbone,
     PreparedBackbone,
     find_backbone,
     graph_spec,
     prepare_backbone,
     prepare_graph,
 )
-from retrain.bottlenecks import BottleneckStore, Features, cache_path, collect_features, labels_of
+from retrain.bottlenecks import Features, labels_of
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
 from retrain.console import Console
@@ -33,10 +32,10 @@ from retrain.dataset import (
     split_csv,
     split_images,
 )
-from retrain.engines import LocalEngine
 from retrain.errors import UsageError, WeightsError
 from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
 from retrain.exporters import frozen_graph
+from retrain.gather import gather
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
 from retrain.observe import observers
 from retrain.publish import beside, describe, write_metrics, write_model
@@ -126,17 +125,6 @@ def prepare(config: RunConfig, spec: BackboneSpec, console: Console) -> Prepared
         return prepare_graph(spec, Path(config.backbone_graph), folder, console=console)
     given = Path(config.weights) if config.weights else None
     return prepare_backbone(spec, folder, offline=config.offline, console=console, weights=given)
-
-
-def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, console: Console) -> Features:
-    """Give every photograph its bottleneck vector."""
-    path = cache_path(config.bottleneck_dir, backbone.spec.name, backbone.fingerprint)
-    engine = LocalEngine(FrozenBackbone(backbone.tflite, backbone.spec.input_spec), config.threads)
-    listing = beside(config.output_graph, ".skipped.csv")
-    with BottleneckStore(path, backbone.fingerprint, backbone.spec.feature_width) as store:
-        features = collect_features(catalog, store, engine, console, config.max_skipped_percentage, listing)
-        journal.tell_features(features, store, listing, console)
-    return features
 
 
 def divide(config: RunConfig, features: Features, console: Console) -> Split:

@@ -1,4 +1,4 @@
-"""Where extraction runs: local.py, threads of this process."""
+"""Where extraction runs: work.py does one job, local.py does many in threads of this process."""
 
 from retrain.engines.local import LocalEngine
 

@@ -6,16 +6,13 @@ every core busy, and one image is one task: nothing has to be handed from thread
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from retrain.bottlenecks import ExtractFunction, Extraction, Job, Stamp
-from retrain.errors import ImageError
-from retrain.images import read_image_file
+from retrain.bottlenecks import ExtractFunction, Extraction, Job
+from retrain.engines.work import extract_job
 
 # Tasks waiting a thread: enough to never starve one, few enough that memory does not grow with the data set.
 _QUEUE_PER_THREAD = 8
@@ -47,36 +44,13 @@ class LocalEngine:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="extract") as pool:
             try:
                 for job in jobs:
-                    waiting.append(pool.submit(self._one, job, known))
+                    waiting.append(pool.submit(extract_job, job, known, self._extract_one))
                     if len(waiting) >= self._threads * _QUEUE_PER_THREAD:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-    def _one(self, job: Job, known: Container[bytes]) -> Extraction:
-        read_ns = time.time_ns()
-        before = _stamp(job.path)
-        sha = vector = error = None
-        try:
-            data = read_image_file(job.path)
-            sha = hashlib.sha256(data).digest()
-            if sha not in known:
-                vector = self._extract_one(data)
-        except ImageError as failure:
-            error = failure
-        # A file that changed while it was read is used as read, but not remembered by its date.
-        stamp = before if before == _stamp(job.path) else None
-        return Extraction(job.index, read_ns, sha, vector, error, stamp)
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None  # read_image_file says why
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def usable_cores() -> int:

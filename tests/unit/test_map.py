@@ -57,7 +57,7 @@ def test_every_module_of_a_package_is_named_in_the_packages_docstring():
 
 def test_the_names_promised_are_the_names_given():
     assert retrain.__all__ == ["Classifier", "RunConfig", "RunResult"]
-    assert retrain.RunConfig.__module__ == "retrain.config"
+    assert retrain.RunConfig.__module__ == "retrain.config.flags"
     assert retrain.Classifier.__module__ == "retrain.classifier"
     assert retrain.RunResult.__module__ == "retrain.run"
     with pytest.raises(AttributeError, match="nonsense"):

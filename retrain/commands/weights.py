@@ -1,68 +1,30 @@
-"""The small commands beside training: ``backbones`` and ``weights``."""
+"""``python -m retrain weights``: prepare a machine that has no network."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain import fsio
 from retrain.backbones import BackboneSpec, find_backbone
-from retrain.backbones.prepare import is_converted
 from retrain.backbones.slim import read_slim_mobilenet, write_npz
 from retrain.backbones.table import table
 from retrain.backbones.weights import HDF5_MAGIC, bundled_weights, fetch_official, imported_path, weights_at_hand
-from retrain.commandline import Parser
-from retrain.config import RunConfig
+from retrain.commands.common import add_model_dir, command_parser, read_flags
 from retrain.console import Console, printable
 from retrain.errors import RetrainError, UsageError, WeightsError
-
-MODEL_DIR = str(RunConfig().model_dir)
-
-
-def main(words: Sequence[str], console: Console) -> int:
-    """Run one of the commands.
-
-    Args:
-        words: the command and what follows it.
-        console: where its answer goes.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RetrainError: one of its kinds, see errors.py.
-    """
-    return COMMANDS[words[0]](words[1:], console)
-
-
-def backbones(words: Sequence[str], console: Console) -> int:
-    """List every architecture, and what of it is on this machine."""
-    parser = _parser("backbones", "List the architectures that --architecture takes, and what is on this machine.")
-    folder = Path(_flags(parser, words).model_dir)
-    lines = ["architecture            pixels  features  parameters  multiply-adds  weights"]
-    for spec in table().values():
-        size, millions = spec.input_spec.width, (spec.parameters / 1e6, spec.multiply_adds / 1e6)
-        figures = f"{size:>6}  {spec.feature_width:>8}  {millions[0]:>8.1f} M  {millions[1]:>11.0f} M"
-        lines.append(f"{spec.name:<22}  {figures}  {_at_hand(spec, folder)}")
-    console.line("\n".join(lines))
-    return 0
-
-
-def _at_hand(spec: BackboneSpec, folder: Path) -> str:
-    weights = weights_at_hand(spec, folder) or bundled_weights(spec)
-    if weights is None:
-        return "to be fetched"
-    return weights.source + (", converted" if is_converted(spec, weights, folder) else "")
 
 
 def weights(words: Sequence[str], console: Console) -> int:
     """List, fetch, verify or import weight files."""
-    parser = _parser("weights", "Prepare a machine that has no network: list, fetch, verify and import weight files.")
+    parser = command_parser(
+        "weights", "Prepare a machine that has no network: list, fetch, verify and import weight files."
+    )
+    add_model_dir(parser)
     parser.add_argument("action", choices=("list", "fetch", "verify", "import"), help="what to do")
     parser.add_argument("names", nargs="*", help="architectures to fetch, or the frozen graph to import")
     parser.add_argument("--architecture", default="", metavar="NAME", help="what the imported weights are of")
-    given = _flags(parser, words)
+    given = read_flags(parser, words)
     folder = Path(given.model_dir)
     if given.action == "list":
         return _list(folder, console)
@@ -147,21 +109,3 @@ def _import(names: Sequence[str], architecture: str, folder: Path, console: Cons
     write_npz(target, found.arrays)
     console.line(f"{spec.name}: imported from {printable(names[0])} to {target}")
     return 0
-
-
-def _parser(name: str, description: str) -> Parser:
-    parser = Parser(prog=f"python -m retrain {name}", description=description)
-    parser.add_argument(
-        "--model_dir", default=MODEL_DIR, metavar="DIR", help=f"folder of weights (default: {MODEL_DIR})"
-    )
-    return parser
-
-
-def _flags(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    given, problems = parser.parse(words)
-    if problems:
-        raise UsageError(problems)
-    return argparse.Namespace(**given)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {"backbones": backbones, "weights": weights}

@@ -1,0 +1,30 @@
+"""The small commands beside training: backbones.py lists, weights.py prepares a machine that has no network.
+
+common.py is what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from retrain.commands.backbones import backbones
+from retrain.commands.weights import weights
+from retrain.console import Console
+
+COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {"backbones": backbones, "weights": weights}
+
+
+def main(words: Sequence[str], console: Console) -> int:
+    """Run one of the commands.
+
+    Args:
+        words: the command and what follows it.
+        console: where its answer goes.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RetrainError: one of its kinds, see errors.py.
+    """
+    return COMMANDS[words[0]](words[1:], console)

@@ -1,0 +1,172 @@
+"""Checks of a RunConfig: every field and the file system, before anything is touched; one sentence a problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from retrain import fsio
+from retrain.config.flags import BESIDE_GRAPH, WEIGHT_SUFFIXES, Flag, FlagValue, RunConfig
+from retrain.errors import did_you_mean
+
+# A name that GraphDef accepts at the top level, and that no node of a backbone starts with.
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*")
+_RESERVED_NODE_NAMES = ("input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1")
+
+
+def problems_of(config: RunConfig) -> list[str]:
+    """Check every field, and the file system as far as it can be checked without touching it.
+
+    Returns:
+        One sentence a problem; empty when the run may start.
+    """
+    found = [p for field in dataclasses.fields(config) for p in _field_problems(field, getattr(config, field.name))]
+    return found + _split_problems(config) + _node_name_problems(config) + _path_problems(config)
+
+
+def _split_problems(config: RunConfig) -> list[str]:
+    problems = []
+    shares = (config.testing_percentage, config.validation_percentage)
+    if max(shares) < 100 <= sum(shares):  # a single share of 100 or more is its own problem
+        problems.append(
+            "expected --testing_percentage and --validation_percentage to leave something to train on, got "
+            f"{config.testing_percentage} + {config.validation_percentage}; lower one of them (10 and 10 are usual)"
+        )
+    for name in ("test_batch_size", "validation_batch_size"):
+        if getattr(config, name) == 0:
+            problems.append(f"expected --{name} to be -1 (all) or at least 1, got 0; use -1")
+    if config.learning_rate == 0:
+        problems.append("expected --learning_rate above 0, got 0; 0.01 is usual")
+    if config.cross_validation_folds == 1:
+        problems.append("expected --cross_validation_folds to be 0 (off) or at least 2, got 1; 5 is usual")
+    return problems
+
+
+def _node_name_problems(config: RunConfig) -> list[str]:
+    name = config.final_tensor_name
+    if _NODE_NAME.fullmatch(name) and name not in _RESERVED_NODE_NAMES:
+        return []
+    return [
+        "expected --final_tensor_name to be a node name of letters, digits, '_', '.' and '-' that the graph does "
+        f"not use already ({', '.join(_RESERVED_NODE_NAMES)}), got {name!r}; final_result is usual"
+    ]
+
+
+def _path_problems(config: RunConfig) -> list[str]:
+    return (
+        _image_dir_problems(config.image_dir)
+        + _weights_problems(config)
+        + _output_problems(config)
+        + _overlap_problems(config)
+    )
+
+
+def _weights_problems(config: RunConfig) -> list[str]:
+    problems = []
+    for name, suffixes in (("weights", WEIGHT_SUFFIXES), ("backbone_graph", (".pb",))):
+        path = getattr(config, name)
+        if path and not (os.path.isfile(path) and path.endswith(suffixes)):  # noqa: PTH113
+            kinds = ", ".join(suffixes)
+            problems.append(f"expected --{name} to be a {kinds} file, got {path!r}; check the spelling")
+    if config.weights and config.backbone_graph:
+        problems.append("got --weights and --backbone_graph: a graph holds its weights; leave one of them away")
+    if config.backbone_graph and config.architecture != RunConfig.architecture:
+        problems.append(
+            f"got --architecture={config.architecture} and --backbone_graph, which takes its place; leave one away"
+        )
+    if config.bottleneck_tensor and not config.backbone_graph:
+        problems.append(
+            f"got --bottleneck_tensor={config.bottleneck_tensor} without --backbone_graph, where it names a place; "
+            "give both or neither"
+        )
+    return problems
+
+
+def _output_problems(config: RunConfig) -> list[str]:
+    problems = []
+    for name, value in config.outputs().items():
+        if not value:
+            problems.append(f"expected a path for --{name}, got nothing; leave the flag away for its default")
+            continue
+        hindrance = fsio.why_not_writable(value, folder=name.endswith("_dir"))
+        if hindrance:
+            problems.append(f"cannot write --{name}={value}: {hindrance}; choose another place")
+    if Path(config.output_graph).suffix != ".pb":
+        problems.append(
+            f"expected --output_graph to end in .pb (its .tflite stands beside it), got {config.output_graph!r}; "
+            "use tf_files/retrained_graph.pb"
+        )
+    return problems + _clash_problems(config)
+
+
+def _clash_problems(config: RunConfig) -> list[str]:
+    if _same_path(config.output_graph, config.output_labels):
+        return [f"--output_graph and --output_labels are both {config.output_graph}; give them two names"]
+    stem = str(Path(config.output_graph).with_suffix("")) if config.output_graph else ""
+    taken = {f"the {ending} beside --output_graph": stem + ending for ending in BESIDE_GRAPH}
+    taken |= {f"--{name}": value for name, value in config.outputs().items() if name.endswith("_dir")}
+    return [
+        f"--output_labels={config.output_labels} is the path of {owner}, too; give it another name"
+        for owner, path in taken.items()
+        if config.output_labels and _same_path(path, config.output_labels)
+    ]
+
+
+def _overlap_problems(config: RunConfig) -> list[str]:
+    # A folder of outputs among the class folders would become a class on the next run.
+    return [
+        f"--{name}={value} lies inside --image_dir={config.image_dir}, where every folder is a class; "
+        "choose a place outside"
+        for name, value in config.outputs().items()
+        if config.image_dir and value and Path(os.path.abspath(value)).is_relative_to(os.path.abspath(config.image_dir))
+    ]
+
+
+def _same_path(a: str, b: str) -> bool:
+    return os.path.normcase(os.path.abspath(a)) == os.path.normcase(os.path.abspath(b))
+
+
+def _field_problems(field: dataclasses.Field[Any], value: FlagValue) -> list[str]:
+    flag: Flag = field.metadata["flag"]
+    if flag.later and value != field.default:
+        return [f"got --{field.name}={value}, but {flag.later}"]
+    if flag.choices and value not in flag.choices:
+        hint = did_you_mean(str(value), flag.choices)
+        return [f"expected --{field.name} to be one of {', '.join(flag.choices)}, got {value!r}{hint}"]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _range_problems(field.name, flag, value)
+    return []
+
+
+def _range_problems(name: str, flag: Flag, value: float) -> list[str]:
+    # Comparisons, not math.isfinite: that overflows on a whole number that no float can hold.
+    if flag.low <= value <= flag.high and value not in (math.inf, -math.inf):
+        return []
+    limits = f"at least {flag.low:g}" if flag.high == math.inf else f"{flag.low:g} to {flag.high:g}"
+    return [f"expected --{name} to be {limits}, got --{name}={value}; see --help for its meaning and default"]
+
+
+def _image_dir_problems(image_dir: str) -> list[str]:
+    if not image_dir:
+        return ["expected --image_dir, the folder with one sub-folder a class; try --image_dir tf_files/cluster_photos"]
+    path = Path(image_dir)
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, false and not an error for a name that is too long
+        return []
+    if os.path.exists(path):  # noqa: PTH110
+        return [
+            f"expected --image_dir to be a folder, got the file {image_dir}; give the folder above the class folders"
+        ]
+    return [f"Image directory '{image_dir}' not found{_near_folder(path)}; check the spelling and the current folder"]
+
+
+def _near_folder(path: Path) -> str:
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return f" (nor is its parent {path.parent})"
+    hint = did_you_mean(path.name, siblings)
+    return f"; did you mean {path.parent / hint[len('; did you mean ') : -1]}?" if hint else ""
