@@ -28,7 +28,7 @@ from extraction import gather
 from peers import logistic_guesses, original_guesses
 
 from retrain.backbones import PreparedBackbone, find_backbone, prepare_backbone
-from retrain.bottlenecks import Features, labels_of
+from retrain.bottlenecks import Features, MemoryMatrix, labels_of
 from retrain.config import RunConfig
 from retrain.console import Console
 from retrain.dataset import TRAINING, VALIDATION, Catalog, SplitRequest, scan_folder, split_images
@@ -131,7 +131,10 @@ def subset(features: Features, rows: Indices) -> Features:
     catalog = features.catalog
     kept: Catalog = replace(catalog, records=tuple(catalog.records[i] for i in rows))
     return replace(
-        features, catalog=kept, sha256s=tuple(features.sha256s[i] for i in rows), matrix=features.matrix[rows]
+        features,
+        catalog=kept,
+        sha256s=tuple(features.sha256s[i] for i in rows),
+        rows=MemoryMatrix(features.matrix[rows]),
     )
 
 

@@ -77,8 +77,15 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def ratios(theirs: Sequence[float], ours: Sequence[float]) -> list[float]:
+    """Divide round by round, as far as both took part: of times, how many times as long theirs took as ours."""
+    return [their / our for their, our in zip(theirs, ours, strict=False)]
+
+
 def span(values: Sequence[float], unit: str, digits: int = 2) -> str:
     """Say a median with its range: "0.31 s (0.30 to 0.35, 9 runs)"."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f} {unit} (1 run)"
     low, high = min(values), max(values)
     return f"{median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f}, {len(values)} runs)"
 
@@ -97,11 +104,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Describe where and with what a figure was taken."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

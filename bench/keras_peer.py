@@ -1,7 +1,12 @@
-"""The standard Keras idiom of feature extraction, in a process of its own that answers one question a line.
+"""The standard Keras idiom: extraction in a process that answers one question a line, and whole jobs.
 
-Started by extraction.py: TensorFlow's start-up is then not counted, and its threads sleep while the other side runs.
-Questions and answers are JSON: {"folder": DIR} extracts, {"pixels": FILE, "answer": FILE} computes on given pixels.
+    keras_peer.py ARCHITECTURE WEIGHTS.npz                              answers questions
+    keras_peer.py job ARCHITECTURE WEIGHTS.npz DIR STEPS MODEL.keras    extracts, trains a Dense layer, saves
+    keras_peer.py label MODEL.keras PHOTOGRAPH SIDE                     labels one photograph
+
+The first is started by extraction.py: TensorFlow's start-up is then not counted, and its threads sleep while the other
+side runs. Questions and answers are JSON: {"folder": DIR} extracts, {"pixels": FILE, "answer": FILE} computes on given
+pixels. The other two are started by run.py, and counted whole.
 """
 
 from __future__ import annotations
@@ -19,9 +24,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 BATCH = 32
+TRAIN_BATCH = 100
+LEARNING_RATE = 0.01
+# Of the photographs: for validation, and for the test.
+SHARE = 10
 
 
 def main() -> int:
+    """Do what the first word says."""
+    if sys.argv[1] == "job":
+        architecture, weights, folder, steps, saved = sys.argv[2:]
+        return job(architecture, Path(weights), folder, int(steps), saved)
+    if sys.argv[1] == "label":
+        model, photograph, side = sys.argv[2:]
+        return label(model, photograph, int(side))
+    return answer_questions()
+
+
+def answer_questions() -> int:
     """Build the model, then answer until the input ends."""
     # What TensorFlow prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -58,6 +78,48 @@ def _extract(model: Any, side: tuple[int, int], folder: str) -> dict[str, float]
         "wall_s": time.perf_counter() - wall,
         "cpu_s": time.process_time() - cpu,
     }
+
+
+def job(architecture: str, weights: Path, folder: str, steps: int, saved: str) -> int:
+    """Extract once, train a Dense layer for about so many steps, test it, save all as one model."""
+    import keras
+    import numpy as np
+
+    base, side = _build(architecture, weights)
+    photographs = keras.utils.image_dataset_from_directory(
+        folder, image_size=side, batch_size=BATCH, shuffle=False, verbose=False
+    )
+    names, paths = photographs.class_names, photographs.file_paths
+    scaled = photographs.map(lambda pixels, _: keras.applications.mobilenet.preprocess_input(pixels))
+    features = base.predict(scaled, verbose=0)
+    labels = np.array([names.index(Path(path).parent.name) for path in paths])
+    order = np.random.default_rng(0).permutation(len(labels))
+    test, validation, training = np.split(order, [len(order) // SHARE, 2 * len(order) // SHARE])
+    head = keras.Sequential([keras.Input(features.shape[1:]), keras.layers.Dense(len(names), activation="softmax")])
+    head.compile(keras.optimizers.SGD(LEARNING_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    steps_an_epoch = -(-len(training) // TRAIN_BATCH)
+    head.fit(
+        features[training],
+        labels[training],
+        batch_size=TRAIN_BATCH,
+        epochs=-(-steps // steps_an_epoch),
+        validation_data=(features[validation], labels[validation]),
+        verbose=0,
+    )
+    head.evaluate(features[test], labels[test], verbose=0)
+    keras.Sequential([keras.Input((*side, 3)), keras.layers.Rescaling(1 / 127.5, -1), base, head]).save(saved)
+    return 0
+
+
+def label(saved: str, photograph: str, side: int) -> int:
+    """Load the model and print the scores of one photograph."""
+    import keras
+    import numpy as np
+
+    model = keras.models.load_model(saved)
+    image = keras.utils.load_img(photograph, target_size=(side, side))
+    print(model.predict(np.asarray(image, np.float32)[None], verbose=0))
+    return 0
 
 
 def _on_pixels(model: Any, question: dict[str, str]) -> dict[str, int]:

@@ -4,15 +4,17 @@ The map, in the order in which the data flows; a module imports only from rooms 
 
     errors        every error raised on purpose, and its exit code
     fsio          every write to disk: temporary file, fsync, rename; locks
+    storage       photographs wherever they lie: a path, or a URL that fsspec opens
     console       what a person sees: log lines and progress
     commandline   what both command lines share: parser, signals, exit codes
     config        RunConfig: the table of flags, validated as a whole before anything is touched
     dataset       folder of class folders -> labels, image records, split
     images        bytes -> uint8 RGB -> model input: the only decode and resize
+    distortions   what is drawn for distorted training, and how a picture is made from it
     litert        opens LiteRT models
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
-    engines       where extraction runs: threads of this machine
+    engines       where extraction runs: threads of this machine, or a Ray cluster
     head          the new layer, trained on the matrix; cross-validation
     evaluate      accuracy with its interval, confusion, the plain sentence
     summaries     what TensorBoard shows

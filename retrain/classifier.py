@@ -1,26 +1,38 @@
 """The inference side: open a model and classify photographs, without importing TensorFlow.
 
 Only models that describe themselves are opened; what runs is the .tflite beside the graph, whose hash the
-description names, so that the two can never be of different runs.
+description names, so that the two can never be of different runs; or a .tflite by itself, which describes itself, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import struct
 import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 
-from retrain.bundle import GRAPH_NODE, Bundle, bundle_from_json
-from retrain.errors import ModelError
-from retrain.images import Floats, decode_rgb, normalise, read_image_file
+from retrain.bundle import GRAPH_NODE, TFLITE_ENTRY, Bundle, bundle_from_json
+from retrain.errors import ImageError, ModelError
+from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
 from retrain.litert import OpenModel, open_model
 
 # No graph of ours is larger, and protobuf itself stops at 2 GiB.
 MAX_MODEL_BYTES = 1 << 30
+# Ours have one or two entries.
+_MAX_METADATA = 64
+# Photographs begun or done and not yet handed out by classify_many: enough that no thread waits for its neighbour.
+IN_FLIGHT = 64
+
+# A path or URL, the bytes of an image file, uint8 (H, W, 3) RGB, or a Pillow image.
+ImageLike = str | Path | bytes | bytearray | Pixels | Image.Image
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,23 @@ class Guess:
 
     label: str
     score: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one of many photographs.
+
+    Args:
+        index: its place among those given, from 0.
+        path: as it was given; None where it was given as bytes, an array or a picture.
+        guesses: best first; empty when it could not be read.
+        error: why not; None when it could.
+    """
+
+    index: int
+    path: str | None
+    guesses: tuple[Guess, ...]
+    error: ImageError | None = None
 
 
 class Classifier:
@@ -60,7 +89,8 @@ class Classifier:
         """Open a model.
 
         Args:
-            graph: ``retrained_graph.pb``; its .tflite must stand beside it.
+            graph: ``retrained_graph.pb``, beside which its .tflite must stand, or a .tflite by itself: that one or
+                ``retrained_graph_int8.tflite``.
             overrides: fields of its description to replace: input_height, input_width, input_mean, input_std.
 
         Returns:
@@ -70,6 +100,9 @@ class Classifier:
             ModelError: the file is not a model of this tool, or its .tflite is not the one it was written with.
         """
         graph = Path(graph)
+        if graph.suffix == ".tflite":
+            content = _read(graph, "a model")
+            return cls(replace(read_tflite_bundle(content, str(graph)), **overrides), content)
         bundle = read_graph_bundle(graph)
         sibling = graph.with_suffix(".tflite")
         content = _read(sibling, f"the .tflite that {graph.name} was written with")
@@ -77,38 +110,97 @@ class Classifier:
             raise ModelError(f"{sibling} is not the file that {graph} was written with; copy both from one run")
         return cls(replace(bundle, **overrides), content)
 
-    def scores(self, image: str | Path | bytes) -> Floats:
+    def scores(self, image: ImageLike) -> Floats:
         """Score one photograph.
 
         Args:
-            image: a path, or the bytes of an image file.
+            image: a path or URL, the bytes of an image file, uint8 (H, W, 3) in RGB, or a Pillow image.
 
         Returns:
             float32 (C,), probabilities in the order of ``bundle.labels``.
 
         Raises:
             ImageError: it is not an image that is read.
+            TypeError: it is none of these kinds.
         """
-        data = image if isinstance(image, bytes) else read_image_file(image)
         spec = self.bundle.input_spec
-        pixels = decode_rgb(data, spec)
+        pixels = self._pixels(image)
         scores: Floats = self._model().run(lambda out: normalise(pixels, spec, out))[0]
         return scores
 
-    def classify(self, image: str | Path | bytes) -> list[Guess]:
+    def classify(self, image: ImageLike, top_k: int | None = None) -> list[Guess]:
         """Name one photograph.
 
         Args:
-            image: a path, or the bytes of an image file.
+            image: a path or URL, the bytes of an image file, uint8 (H, W, 3) in RGB, or a Pillow image. All go through
+                the same resize.
+            top_k: how many guesses at most, 1 or more; None gives every label.
 
         Returns:
-            Every label with its score, best first.
+            Labels with their scores, best first.
 
         Raises:
             ImageError: it is not an image that is read.
+            TypeError: it is none of these kinds.
+            ValueError: top_k is below 1.
         """
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"expected top_k to be 1 or more, got {top_k}; None gives every label")
         scores = self.scores(image)
-        return [Guess(self.bundle.labels[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")]
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Guess(self.bundle.labels[i], float(scores[i])) for i in best]
+
+    def classify_many(
+        self, images: Iterable[ImageLike], *, top_k: int | None = None, threads: int = 0, in_flight: int = IN_FLIGHT
+    ) -> Iterator[Result]:
+        """Name many photographs, on all cores, with a memory that does not grow with their number.
+
+        Args:
+            images: any iterable of what classify takes; read as the answers are fetched, never all at once.
+            top_k: how many guesses each at most, 1 or more; None gives every label.
+            threads: that read, decode and run the model; 0 means one a core.
+            in_flight: photographs begun or done and not yet fetched, 1 or more.
+
+        Returns:
+            One result a photograph, in the order given. A photograph that cannot be read is a result with its error.
+
+        Raises:
+            TypeError: images is a single image (that is for classify); or, when it is reached, an item is no image.
+            ValueError: top_k, threads or in_flight is out of its range.
+        """
+        one_array = isinstance(images, np.ndarray) and images.ndim < 4 and images.dtype.kind not in "OSU"
+        if one_array or isinstance(images, str | Path | bytes | bytearray | Image.Image):
+            raise TypeError("expected an iterable of images, got a single one; classify() takes it")
+        if (top_k is not None and top_k < 1) or threads < 0 or in_flight < 1:
+            raise ValueError(
+                f"expected top_k from 1, threads from 0, in_flight from 1, got {top_k}, {threads} and {in_flight}"
+            )
+
+        def name(numbered: tuple[int, ImageLike]) -> Result:
+            index, image = numbered
+            path = str(image) if isinstance(image, str | Path) else None
+            try:
+                return Result(index, path, tuple(self.classify(image, top_k)))
+            except ImageError as error:
+                return Result(index, path, (), error)
+
+        return _in_order(name, enumerate(images), threads or _usable_cores(), in_flight)
+
+    def _pixels(self, image: ImageLike) -> Pixels:
+        spec = self.bundle.input_spec
+        if isinstance(image, str | Path):
+            return decode_rgb(read_image_file(image), spec)
+        if isinstance(image, bytes | bytearray):
+            if len(image) > LIMITS.max_bytes:
+                raise ImageError("too large", f"{len(image)} bytes, at most {LIMITS.max_bytes} are read")
+            return decode_rgb(bytes(image), spec)
+        if isinstance(image, Image.Image):
+            return pixels_of(image, spec)
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f"expected a path, bytes, a uint8 array or a Pillow image, got {type(image).__name__}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ImageError("not an image", f"expected uint8 (H, W, 3), RGB, got {image.dtype} {image.shape}")
+        return pixels_of(Image.fromarray(image), spec)
 
     def _shape(self) -> tuple[int, int, int, int]:
         return (1, self.bundle.input_height, self.bundle.input_width, 3)
@@ -121,6 +213,32 @@ class Classifier:
                 raise ModelError(f"the .tflite file cannot be run at {self._shape()}: {error}") from error
         model: OpenModel = self._local.model
         return model
+
+
+def _in_order(
+    do: Callable[[tuple[int, ImageLike]], Result], items: Iterator[tuple[int, ImageLike]], threads: int, in_flight: int
+) -> Iterator[Result]:
+    """Do something with each item in a pool of threads; answers in the order of the items, taken as they are wanted."""
+    from concurrent.futures import Future, ThreadPoolExecutor  # 4 ms that a single photograph need not pay
+
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
+    try:
+        for item in items:
+            waiting.append(pool.submit(do, item))
+            del item  # a picture of many megabytes, perhaps
+            if len(waiting) >= in_flight:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 def read_graph_bundle(graph: Path) -> Bundle:
@@ -148,6 +266,39 @@ def read_graph_bundle(graph: Path) -> Bundle:
             return bundle_from_json(node.attr["value"].tensor.string_val[0], str(graph))
     raise ModelError(
         f"{graph} does not say what it is: it was not written by this tool. Labelling with other tools' graphs "
+        "is not in this version; train one with python -m retrain"
+    )
+
+
+def read_tflite_bundle(content: bytes, source: str) -> Bundle:
+    """Read what a LiteRT model says of itself; nothing in it is run.
+
+    Args:
+        content: a .tflite file; not trusted.
+        source: its path, for messages.
+
+    Returns:
+        The description.
+
+    Raises:
+        ModelError: it is no LiteRT model, or not one that this tool wrote.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{source} is not a LiteRT model; train one with python -m retrain")
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        for index in range(min(model.MetadataLength(), _MAX_METADATA)):
+            entry = model.Metadata(index)
+            if entry.Name() == TFLITE_ENTRY.encode():
+                text = model.Buffers(entry.Buffer()).DataAsNumpy()
+                return bundle_from_json(bytes(text), source)
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # flatbuffers follows the offsets that it finds, wherever they lead.
+        raise ModelError(f"{source} is damaged: {error}; train the model again") from error
+    raise ModelError(
+        f"{source} does not say what it is: it was not written by this tool. Labelling with other tools' models "
         "is not in this version; train one with python -m retrain"
     )
 

@@ -79,12 +79,16 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated
 
 
+CACHED = "what was cached is kept, the same command goes on from there"
+
+
 @contextlib.contextmanager
-def exit_codes(program: str) -> Iterator[list[int]]:
+def exit_codes(program: str, kept: str = CACHED) -> Iterator[list[int]]:
     """Turn what may end a command into one sentence on standard error and an exit code.
 
     Args:
         program: name to put before the sentence.
+        kept: what is left when it is interrupted.
 
     Yields:
         A list that holds the exit code afterwards.
@@ -104,16 +108,10 @@ def exit_codes(program: str) -> Iterator[list[int]]:
         _complain(program, error)
     except KeyboardInterrupt:
         code[0] = EXIT_INTERRUPTED
-        print(
-            f"\n{program}: interrupted; what was cached is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"\n{program}: interrupted; {kept}", file=sys.stderr)
     except _Terminated:
         code[0] = EXIT_TERMINATED
-        print(
-            f"{program}: terminated; what was cached is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"{program}: terminated; {kept}", file=sys.stderr)
     except BrokenPipeError:
         # `| head` has read enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

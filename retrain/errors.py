@@ -6,7 +6,9 @@
     ├── WeightsError      4  pretrained weights are missing, damaged or of the wrong shape
     ├── CacheError        5  the bottleneck cache cannot be read or written
     ├── ModelError        6  a model file is damaged, foreign, or does not fit its neighbour
-    └── NumericalError    7  a loss, feature or weight is not a finite number; nothing is exported
+    ├── NumericalError    7  a loss, feature or weight is not a finite number; nothing is exported
+    ├── ParityError       8  an export does not answer as the model it was made from; it is not kept
+    └── PartError         9  all was done but for some photographs, whose rows say why; what was written is whole
 
 130 is Ctrl-C and 143 is SIGTERM, as the shell has them.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Self
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -55,6 +58,10 @@ class ImageError(RetrainError):
         self.detail = detail
         super().__init__(f"{reason}: {detail}")
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        # Trap: Exception's own would give the one sentence back for two arguments, where a worker's answer is read.
+        return type(self), (self.reason, self.detail)
+
 
 class WeightsError(RetrainError):
     """Pretrained weights are missing, damaged or of the wrong shape."""
@@ -78,6 +85,18 @@ class NumericalError(RetrainError):
     """A loss, feature or weight is not a finite number."""
 
     exit_code = 7
+
+
+class ParityError(RetrainError):
+    """An export does not answer as the model that it was made from."""
+
+    exit_code = 8
+
+
+class PartError(RetrainError):
+    """All was done but for some photographs, whose rows say why."""
+
+    exit_code = 9
 
 
 def did_you_mean(word: str, legal: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -172,6 +173,18 @@ def open_partial(target: str | Path) -> BinaryIO:
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.open("a+b")
+
+
+def scratch(folder: str | Path) -> BinaryIO:
+    """Make a file without a name, which is gone with the process however that ends.
+
+    Args:
+        folder: on which disk; it must exist.
+
+    Returns:
+        A binary file to read and write, unbuffered.
+    """
+    return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
 def move(source: str | Path, target: str | Path) -> None:

@@ -23,15 +23,19 @@ import stat
 import struct
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cykooz_resizer
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
+from retrain import storage
 from retrain.errors import ImageError
+from retrain.storage import is_url
 
 # Part of every cache key: raise it when anything here changes a single pixel.
 PREPROCESSING_VERSION = 1
@@ -60,6 +64,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 
 _local = threading.local()
+_T = TypeVar("_T")
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -104,7 +109,7 @@ def read_image_file(path: str | Path, limits: ImageLimits = LIMITS) -> bytes:
     """Read a file that should be an image.
 
     Args:
-        path: the file.
+        path: the file, or its URL.
         limits: larger files are refused unread.
 
     Returns:
@@ -114,6 +119,8 @@ def read_image_file(path: str | Path, limits: ImageLimits = LIMITS) -> bytes:
         ImageError: it is missing, empty, not a regular file, unreadable or too large.
     """
     try:
+        if is_url(path):
+            return _read_url(str(path), limits)
         # Asked before opening: opening a named pipe would wait for ever.
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -126,6 +133,13 @@ def read_image_file(path: str | Path, limits: ImageLimits = LIMITS) -> bytes:
         raise ImageError("unreadable", error.strerror or str(error)) from error
     except ValueError as error:  # a NUL in the name
         raise ImageError("unreadable", str(error)) from error
+
+
+def _read_url(url: str, limits: ImageLimits) -> bytes:
+    data = storage.read(url, limits.max_bytes + 1)
+    if len(data) > limits.max_bytes:
+        raise ImageError("too large", f"over {limits.max_bytes} bytes, no more are read")
+    return data
 
 
 def sniff_format(data: bytes) -> str:
@@ -163,11 +177,67 @@ def decode_rgb(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Pi
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
+    return _decoded(data, limits, lambda image: _upright_pixels(image, spec))
+
+
+def pixels_of(picture: Image.Image, spec: InputSpec) -> Pixels:
+    """Bring a picture that a program holds to the size a model wants.
+
+    Args:
+        picture: of any mode; not changed.
+        spec: gives height and width.
+
+    Returns:
+        As decode_rgb, but a large JPEG is decoded in full.
+
+    Raises:
+        ImageError: it passes a limit; or it was opened from a damaged file and not decoded yet.
+    """
+    _check_header(picture, b"", LIMITS)
+    try:
+        return _upright_pixels(picture.copy(), spec)  # Trap: draft() would change the size of the caller's own
+    except Exception as error:  # as in _decoded: one opened from a file is decoded only here
+        raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
+
+
+def decode_upright(data: bytes, height: int, width: int, limits: ImageLimits = LIMITS) -> Image.Image:
+    """Decode an image for somebody who cuts or turns it before it gets the size a model wants.
+
+    Args:
+        data: the file's bytes.
+        height: pixels; a large JPEG is decoded at the smallest of its scales that is at least this high ...
+        width: ... and this wide.
+        limits: checked from the header, before decoding.
+
+    Returns:
+        RGB, upright.
+
+    Raises:
+        ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
+    """
+    return _decoded(data, limits, lambda image: _upright_image(image, height, width))
+
+
+def resize_rgb(image: Image.Image, height: int, width: int) -> Pixels:
+    """Resize with the kernel that all pictures are resized with.
+
+    Args:
+        image: RGB.
+        height: pixels.
+        width: pixels.
+
+    Returns:
+        uint8 (height, width, 3), RGB, 0 to 255.
+    """
+    return np.asarray(_resize(image, (width, height)))
+
+
+def _decoded(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T]) -> _T:
     image_format = sniff_format(data)
     try:
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
             _check_header(image, data, limits)
-            return _upright_pixels(image, spec)
+            return use(image)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -203,11 +273,22 @@ def _check_header(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
 def _upright_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
     turn = _TURN.get(_orientation(image))
     # Resizing first and turning the small result is the same picture for less work; so sizes are swapped here.
-    sideways = turn is not None and turn not in (_TURN[2], _TURN[3], _TURN[4])
-    size = (spec.height, spec.width) if sideways else (spec.width, spec.height)
+    size = (spec.height, spec.width) if _is_sideways(turn) else (spec.width, spec.height)
     image.draft("RGB", size)
     small = _resize(_to_rgb(image), size)
     return np.asarray(small.transpose(turn) if turn is not None else small)
+
+
+def _is_sideways(turn: Image.Transpose | None) -> bool:
+    return turn is not None and turn not in (_TURN[2], _TURN[3], _TURN[4])
+
+
+def _upright_image(image: Image.Image, height: int, width: int) -> Image.Image:
+    turn = _TURN.get(_orientation(image))
+    image.draft("RGB", (height, width) if _is_sideways(turn) else (width, height))
+    whole = _to_rgb(image)
+    whole.load()  # the file's bytes are let go of
+    return whole.transpose(turn) if turn is not None else whole
 
 
 def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -226,17 +307,7 @@ def _orientation(image: Image.Image) -> int:
         return 1  # getexif() would look for it for another 0.02 ms
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-        SyntaxError,
-        OverflowError,
-        IndexError,
-        struct.error,
-        UserWarning,
-    ):
+    except (ValueError, TypeError, LookupError, OSError, SyntaxError, OverflowError, struct.error, UserWarning):
         # Damaged metadata is no reason to lose a photograph: viewers show it unturned, too.
         return 1
 
@@ -255,11 +326,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def normalise(pixels: Pixels, spec: InputSpec, out: Floats | None = None) -> Floats:
+def normalise(pixels: Pixels | Floats, spec: InputSpec, out: Floats | None = None) -> Floats:
     """Scale pixels as the backbone was trained on them.
 
     Args:
-        pixels: uint8 (H, W, 3), RGB, 0 to 255.
+        pixels: uint8 or, when distorted, float32 (H, W, 3), RGB, 0 to 255.
         spec: gives mean and standard deviation.
         out: float32 (1, H, W, 3) to write into, a model's input; None makes a new array.
 

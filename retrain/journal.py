@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from retrain.backbones import PreparedBackbone
-from retrain.bottlenecks import BottleneckStore, Features, count_reasons
+from retrain.bottlenecks import BottleneckStore, Features, Rows, Views, count_reasons
+from retrain.bottlenecks.memory import MIB, features_bytes
 from retrain.console import Console, printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
 from retrain.evaluate import Accuracy, plain_sentence
@@ -55,10 +58,63 @@ def tell_features(features: Features, store: BottleneckStore, skipped_list: str,
         console.warn(f"{features.damaged} cached bottlenecks failed their checksum and were computed again")
     total = len(features.sha256s)
     console.line(f"{features.extracted} bottleneck files created. {total} bottlenecks in use, cached in {store.path}")
+    tell_rows(features.rows, console)
+    if features.unverified:
+        console.warn(
+            f"{features.unverified} of these bottlenecks were imported and never verified (--use_unverified): a model "
+            "trained on them is right only if they come from this very backbone and these very photographs"
+        )
     if features.skipped:
         console.warn(
             f"skipped {len(features.skipped)} files ({count_reasons(features.skipped)}), listed in {skipped_list}"
         )
+
+
+def tell_verified(features: Features, damage: Sequence[str], console: Console) -> None:
+    """Say what --verify_cache found, by name.
+
+    Args:
+        features: what was collected.
+        damage: what was wrong with the cache itself.
+        console: where to say it.
+    """
+    for text in damage:
+        console.warn(f"{text}: taken out and computed again")
+    for path in features.changed:
+        console.warn(f"{printable(path)}: its contents changed while size and dates stayed the same; computed again")
+    found = len(damage) + len(features.changed)
+    console.line(f"Verified the cache: {len(features.sha256s)} photographs read again, {found or 'nothing'} wrong")
+
+
+def tell_views(views: Views, console: Console) -> None:
+    """Say what the cache did for distorted training.
+
+    Args:
+        views: what was collected.
+        console: where to say it.
+    """
+    if views.damaged:
+        console.warn(f"{views.damaged} cached distorted bottlenecks failed their checksum and were computed again")
+    console.line(
+        f"{views.extracted} distorted bottlenecks created. {len(views.rows)} distorted bottlenecks in use, "
+        f"{views.each} each of {len(views.photographs)} photographs"
+    )
+
+
+def tell_rows(rows: Rows, console: Console) -> None:
+    """Say that the features lie in a file; that they lie in memory goes without saying.
+
+    Args:
+        rows: what is trained on.
+        console: where to say it.
+    """
+    if rows.resident:
+        return
+    size = f"{features_bytes(*rows.shape) / MIB:,.0f} MB with their scaled copy"
+    console.line(
+        f"Features are trained on from a file beside the cache: {len(rows)} x {rows.shape[1]} are {size}, more than "
+        "--feature_memory_mb gives (by default half of the memory available)"
+    )
 
 
 def tell_split(split: Split, console: Console) -> None:

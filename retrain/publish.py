@@ -14,10 +14,23 @@ import numpy as np
 
 from retrain import fsio
 from retrain.backbones import PreparedBackbone
+from retrain.bottlenecks import Features, labels_of
 from retrain.bundle import Bundle
-from retrain.config import RunConfig
+from retrain.config import INT8_ENDING, RunConfig
+from retrain.console import Console
+from retrain.dataset import TESTING, TRAINING, Split
+from retrain.errors import ParityError
 from retrain.evaluate import Accuracy
-from retrain.exporters import frozen_graph, tflite_model
+from retrain.exporters import frozen_graph, int8_model, tflite_model
+from retrain.exporters.parity import (
+    Indices,
+    compare_models,
+    parity_rows,
+    read_pixels,
+    require_parity,
+    tflite_scorer,
+)
+from retrain.exporters.tflite_int8 import Calibration, calibration_rows
 from retrain.head import Head, Recipe
 
 DISTRIBUTION = "retrain-photos"
@@ -37,7 +50,12 @@ def beside(output_graph: str, ending: str) -> str:
 
 
 def describe(
-    backbone: PreparedBackbone, labels: tuple[str, ...], output_node: str, recipe: Recipe, split_table: str
+    backbone: PreparedBackbone,
+    labels: tuple[str, ...],
+    output_node: str,
+    recipe: Recipe,
+    split_table: str,
+    distortions: Mapping[str, float],
 ) -> Bundle:
     """Say what a model is, before it is trained: all but the step that its head will be taken after.
 
@@ -47,6 +65,7 @@ def describe(
         output_node: name of its softmax.
         recipe: how its head is trained.
         split_table: the split as CSV.
+        distortions: the flags of distorted training; empty without it.
 
     Returns:
         The description.
@@ -66,7 +85,7 @@ def describe(
         feature_width=spec.feature_width,
         head_step=-1,
         split_sha256=hashlib.sha256(split_table.encode("utf-8", "backslashreplace")).hexdigest(),
-        training=asdict(recipe),
+        training=asdict(recipe) | dict(distortions),
         versions=versions(),
     )
 
@@ -99,6 +118,51 @@ def write_model(
     return tuple(files)
 
 
+def write_int8(
+    config: RunConfig, bundle: Bundle, features: Features, split: Split, head: Head, console: Console
+) -> str:
+    """Write the int8 model beside the others, once it has shown that it answers as they do.
+
+    Args:
+        config: where; its model is written already.
+        bundle: its description.
+        features: the photographs.
+        split: which of them were trained on, and which are for the test.
+        head: the trained layer.
+        console: told how it goes.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ParityError: it does not answer as the float32 model; no int8 model is left, an earlier run's neither.
+        ModelError: the architecture cannot be converted.
+    """
+    path, spec = beside(config.output_graph, INT8_ENDING), bundle.input_spec
+    console.line("Converting to int8 (TensorFlow takes some seconds, minutes with a large backbone).")
+    rows = calibration_rows(labels_of(features), split.indices(TRAINING), config.seed)
+    logits = features.rows.take(rows) @ head.weights + head.biases
+    calibration = Calibration(read_pixels(_paths(features, rows), spec), logits)
+    graph = Path(config.output_graph).read_bytes()
+    content = int8_model(graph, head, replace(bundle, head_step=head.step), calibration)
+    whole = tflite_scorer(Path(beside(config.output_graph, ".tflite")).read_bytes(), spec)
+    compared = _paths(features, parity_rows(split.indices(TESTING), len(features.sha256s), config.seed))
+    parity = compare_models(whole, tflite_scorer(content, spec), compared, spec)
+    console.line(parity.sentence("int8 export"))
+    add_metrics(beside(config.output_graph, ".metrics.json"), {"int8": parity.facts()})
+    try:
+        require_parity(parity, "int8 export")
+    except ParityError:
+        Path(path).unlink(missing_ok=True)
+        raise
+    fsio.write_bytes(path, content)
+    return path
+
+
+def _paths(features: Features, rows: Indices) -> list[str]:
+    return [features.catalog.full_path(features.catalog.records[row]) for row in rows]
+
+
 def versions() -> dict[str, str]:
     """Name the versions that shape the numbers.
 
@@ -122,6 +186,16 @@ def write_metrics(path: str, facts: Mapping[str, object]) -> None:
         facts: names and values; Accuracy and arrays are spelt out.
     """
     fsio.write_text(path, json.dumps(facts, indent=1, default=_plain) + "\n")
+
+
+def add_metrics(path: str, facts: Mapping[str, object]) -> None:
+    """Add to what write_metrics wrote.
+
+    Args:
+        path: the JSON file.
+        facts: names and values.
+    """
+    write_metrics(path, {**json.loads(Path(path).read_text(encoding="utf-8")), **facts})
 
 
 def _plain(value: object) -> object:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from retrain import journal
+from retrain import journal, storage
 from retrain.backbones import (
     BackboneSpec,
+    HubRequest,
     PreparedBackbone,
     find_backbone,
     graph_spec,
+    hub_spec,
+    is_quantized,
     prepare_backbone,
     prepare_graph,
+    prepare_hub,
 )
-from retrain.bottlenecks import Features, labels_of
+from retrain.bottlenecks import Features, Material, labels_of
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
+from retrain.config.handles import module_problem
 from retrain.console import Console
 from retrain.dataset import (
     TESTING,
@@ -28,17 +33,17 @@ from retrain.dataset import (
     Catalog,
     Split,
     SplitRequest,
-    scan_folder,
+    scan_photographs,
     split_csv,
     split_images,
 )
 from retrain.errors import UsageError, WeightsError
 from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
 from retrain.exporters import frozen_graph
-from retrain.gather import gather
+from retrain.gather import gather, gather_material, tell_drift
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
 from retrain.observe import observers
-from retrain.publish import beside, describe, write_metrics, write_model
+from retrain.publish import beside, describe, write_int8, write_metrics, write_model
 from retrain.summaries import Summaries
 
 
@@ -84,11 +89,19 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     features = gather(config, catalog, backbone, console)
     split = divide(config, features, console)
     table = split_csv(features.catalog, features.sha256s, split)
-    bundle = describe(backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table)
-    head = train(config, backbone, features, split, bundle, console)
+    bundle = describe(
+        backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table, config.distortions()
+    )
+    material = gather_material(config, features, split, backbone, console)
+    head = train(config, backbone, material, split, bundle, console)
     files = write_model(config, backbone, head, bundle, table)
-    test, crossed = judge(config, backbone, features, split, head, console)
+    test, crossed = judge(config, backbone, features, material, split, head, console)
+    if backbone.precision != "float32":
+        tell_drift(config, features, backbone, head, console)
     console.line("Wrote " + ", ".join(files))
+    if is_quantized(config.architecture):
+        files += (write_int8(config, bundle, features, split, head, console),)
+        console.line(f"Wrote {files[-1]}")
     return RunResult(bundle, head, test, crossed, len(features.skipped), files)
 
 
@@ -104,16 +117,18 @@ def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Ca
     """List all that is wrong with a config, its architecture and its photographs."""
     problems, spec, catalog = config.problems(), None, None
     try:
-        if not config.backbone_graph:
+        if config.tfhub_module:
+            spec = None if module_problem(config.tfhub_module) else hub_spec(hub_request(config))
+        elif not config.backbone_graph:
             spec = find_backbone(config.architecture)
         elif os.path.isfile(config.backbone_graph):  # noqa: PTH113
             spec = graph_spec(Path(config.backbone_graph), config.bottleneck_tensor)
     except UsageError as error:
         problems += error.problems
     except WeightsError as error:
-        problems.append(f"{config.backbone_graph}: {error}")
-    if os.path.isdir(config.image_dir):  # noqa: PTH112 - false, not an error, for a name too long
-        catalog = scan_folder(config.image_dir, config.label_style)
+        problems.append(f"{config.tfhub_module or config.backbone_graph}: {error}")
+    if storage.is_folder(config.image_dir):
+        catalog = scan_photographs(config.image_dir, config.label_style)
         problems += catalog.problems
     return problems, spec, catalog
 
@@ -121,10 +136,21 @@ def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Ca
 def prepare(config: RunConfig, spec: BackboneSpec, console: Console) -> PreparedBackbone:
     """Have the backbone's converted files at hand."""
     folder = Path(config.model_dir)
-    if config.backbone_graph:
-        return prepare_graph(spec, Path(config.backbone_graph), folder, console=console)
-    given = Path(config.weights) if config.weights else None
-    return prepare_backbone(spec, folder, offline=config.offline, console=console, weights=given)
+    if config.tfhub_module:
+        prepared = prepare_hub(hub_request(config), console=console)
+    elif config.backbone_graph:
+        prepared = prepare_graph(spec, Path(config.backbone_graph), folder, console=console)
+    else:
+        given = Path(config.weights) if config.weights else None
+        prepared = prepare_backbone(spec, folder, offline=config.offline, console=console, weights=given)
+    return replace(prepared, precision=config.precision)
+
+
+def hub_request(config: RunConfig) -> HubRequest:
+    """Pick the flags that name a hub module."""
+    return HubRequest(
+        config.tfhub_module, Path(config.model_dir), config.bottleneck_tensor, config.tfhub_input_size, config.offline
+    )
 
 
 def divide(config: RunConfig, features: Features, console: Console) -> Split:
@@ -151,7 +177,7 @@ def recipe_of(config: RunConfig) -> Recipe:
 def train(
     config: RunConfig,
     backbone: PreparedBackbone,
-    features: Features,
+    material: Material,
     split: Split,
     bundle: Bundle,
     console: Console,
@@ -161,13 +187,13 @@ def train(
     blank = Head(np.zeros((bundle.feature_width, classes), np.float32), np.zeros(classes, np.float32), 0)
     with Summaries(config.summaries_dir, frozen_graph(base, blank, bundle)) as summaries:
         return train_softmax(
-            features.matrix,
-            labels_of(features),
+            material.rows,
+            material.labels,
             split.indices(VALIDATION),
             recipe_of(config),
             classes,
             observers(config, summaries, base, bundle, console),
-            split.indices(TRAINING),
+            material.training_rows(split.indices(TRAINING)),
         )
 
 
@@ -175,6 +201,7 @@ def judge(
     config: RunConfig,
     backbone: PreparedBackbone,
     features: Features,
+    material: Material,
     split: Split,
     head: Head,
     console: Console,
@@ -186,19 +213,20 @@ def judge(
         rows = rows[
             ClassBalancedSampler(labels[rows], np.random.default_rng([config.seed, 2])).draw(config.test_batch_size)
         ]
-    scores = head.probabilities(features.matrix[rows])
+    scores = head.classify(features.rows, rows)
     test = measure_accuracy(scores, labels[rows])
     crossed = crossed_scores = None
     if config.cross_validation_folds:
         with console.stage("Cross-validating", config.cross_validation_folds, "folds") as advance:
             crossed_scores = cross_validate(
-                features.matrix,
-                labels,
+                material.rows,
+                material.labels,
                 features.sha256s,
                 recipe_of(config),
                 len(names),
                 config.cross_validation_folds,
                 advance,
+                material.training_rows,
             )
         crossed = measure_accuracy(crossed_scores, labels)
     journal.tell_results(test, crossed, console)

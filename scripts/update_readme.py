@@ -43,9 +43,13 @@ def label_table() -> str:
     from retrain.label import FLAGS
 
     lines = ["| flag | default | meaning |", "|---|---|---|"]
-    lines += [
-        f"| `--{name}` | {_shown(flag.default or 'as the model says')} | {flag.help} |" for name, flag in FLAGS.items()
-    ]
+    group = ""
+    for name, flag in FLAGS.items():
+        if flag.group != group:
+            group = flag.group
+            lines.append(f"| **{group}** | | |")
+        shown = flag.shown if flag.default is None or isinstance(flag.default, bool) else f"`{flag.shown}`"
+        lines.append(f"| `--{name}` | {shown} | {flag.help.replace('|', '&#124;')} |")
     return "\n".join(lines)
 
 

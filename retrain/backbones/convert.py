@@ -7,6 +7,7 @@ and its chatter stay out of the run, and are paid once a backbone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 from retrain import fsio
 from retrain.backbones.compat import strip_for_1_15
+from retrain.backbones.savedweights import read_saved_weights
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.errors import RetrainError, WeightsError
@@ -38,16 +40,21 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m retrain.backbones.convert", description=__doc__)
     parser.add_argument("architecture")
-    parser.add_argument("weights", type=Path, help=".npz or .h5, in the order of Keras' get_weights(), or a .pb")
+    parser.add_argument("weights", type=Path, help=".npz or .h5, in the order of get_weights(), .pb, or a SavedModel")
     parser.add_argument("stem", type=Path, help="path of the files to write, without suffix")
     parser.add_argument("--graph", action="store_true", help="the .pb is the backbone itself, not just its weights")
     parser.add_argument("--bottleneck_tensor", default="", help="where the graph's features are")
+    parser.add_argument("--hub", action="store_true", help="the SavedModel is the backbone itself")
+    parser.add_argument("--input_height", type=int, default=0, help="pixels that the SavedModel is fed")
+    parser.add_argument("--input_width", type=int, default=0, help="pixels that the SavedModel is fed")
     arguments = parser.parse_args()
     # Keras imports scikit-learn where it finds it, for wrappers that are not used here: 0.7 of the child's 4 s.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     try:
         if arguments.graph:
             _convert_graph(arguments.weights, arguments.bottleneck_tensor, arguments.stem)
+        elif arguments.hub:
+            _convert_hub(arguments)
         else:
             convert(find_backbone(arguments.architecture), arguments.weights, arguments.stem)
     except RetrainError as error:
@@ -61,6 +68,13 @@ def _convert_graph(graph: Path, bottleneck_tensor: str, stem: Path) -> None:
 
     data = graph.read_bytes()
     foreign.convert_graph(data, foreign.describe_graph(data, bottleneck_tensor), stem)
+
+
+def _convert_hub(arguments: argparse.Namespace) -> None:
+    from retrain.backbones.hub_convert import convert_module  # here, because it stands on this file
+
+    input_spec = InputSpec(arguments.input_height, arguments.input_width, 127.5, 127.5)
+    convert_module(arguments.weights, arguments.bottleneck_tensor, input_spec, arguments.stem)
 
 
 def convert(spec: BackboneSpec, weights: Path, stem: Path) -> None:
@@ -108,10 +122,12 @@ def write_files(stem: Path, tflite: bytes, graph: bytes, tensorflow: str) -> Non
         graph: frozen GraphDef with the nodes ``input`` and ``bottleneck``.
         tensorflow: the version that converted it.
     """
-    fsio.write_bytes(f"{stem}.tflite", tflite)
-    fsio.write_bytes(f"{stem}.pb", graph)
-    hashes = {"tflite_sha256": fsio.sha256_file(f"{stem}.tflite"), "graph_sha256": fsio.sha256_file(f"{stem}.pb")}
-    fsio.write_text(f"{stem}.json", json.dumps({**hashes, "tensorflow": tensorflow}, indent=1))
+    hashes = {
+        "tflite_sha256": hashlib.sha256(tflite).hexdigest(),
+        "graph_sha256": hashlib.sha256(graph).hexdigest(),
+    }
+    manifest = json.dumps({**hashes, "tensorflow": tensorflow}, indent=1).encode()
+    fsio.write_together({f"{stem}.tflite": tflite, f"{stem}.pb": graph, f"{stem}.json": manifest})
 
 
 def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.Model; Keras has no types
@@ -119,7 +135,8 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
 
     Args:
         spec: the architecture.
-        weights: a .npz in the order of ``get_weights()``, Keras' .h5, or a .pb of Google's MobileNet V1.
+        weights: a .npz in the order of ``get_weights()``, Keras' .h5, a .pb of Google's MobileNet V1, or the folder of
+            a SavedModel.
 
     Returns:
         A keras.Model: float32 (N, H, W, 3), what its training was fed -> float32 (N, feature_width), average-pooled.
@@ -129,7 +146,9 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
     """
     model = build_untrained(spec)
     try:
-        if weights.suffix == ".npz":
+        if weights.is_dir():
+            model.set_weights(read_saved_weights(model, weights))
+        elif weights.suffix == ".npz":
             model.set_weights(_read_npz(weights))
         elif weights.suffix == ".pb":
             model.set_weights(list(read_slim_mobilenet(weights.read_bytes()).arrays))

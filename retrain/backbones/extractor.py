@@ -7,12 +7,14 @@ and a vector does not depend on which others were computed with it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from retrain.distortions import UNDISTORTED, Distortion, apply
 from retrain.errors import NumericalError
-from retrain.images import Floats, InputSpec, Pixels, decode_rgb, normalise
+from retrain.images import Floats, InputSpec, Pixels, decode_rgb, decode_upright, normalise
 from retrain.litert import OpenModel, open_model
 
 
@@ -22,18 +24,28 @@ class FrozenBackbone:
     Args:
         tflite: the converted backbone.
         input_spec: size and scaling of its input.
+        distortion: what ``views`` draws from; by default nothing is distorted.
     """
 
-    def __init__(self, tflite: Path, input_spec: InputSpec) -> None:
+    def __init__(self, tflite: Path, input_spec: InputSpec, distortion: Distortion = UNDISTORTED) -> None:
         self._content = tflite.read_bytes()
         self._input_spec = input_spec
+        self._distortion = distortion
         self._local = threading.local()
 
-    def features(self, pixels: Pixels) -> Floats:
+    def __getstate__(self) -> dict[str, object]:
+        # For workers in other processes: an open interpreter belongs to its thread, and is opened anew there.
+        return {name: value for name, value in self.__dict__.items() if name != "_local"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+    def features(self, pixels: Pixels | Floats) -> Floats:
         """Run the backbone on one picture.
 
         Args:
-            pixels: uint8 (H, W, 3), RGB, 0 to 255, of the backbone's input size.
+            pixels: uint8 or, when distorted, float32 (H, W, 3), RGB, 0 to 255, of the backbone's input size.
 
         Returns:
             float32 (feature_width,).
@@ -59,6 +71,27 @@ class FrozenBackbone:
             ImageError: the bytes are not an image that is read.
         """
         return self.features(decode_rgb(data, self._input_spec))
+
+    def views(self, data: bytes, sha256: bytes, numbers: Sequence[int]) -> Floats:
+        """Decode one image file once and run the backbone on distorted views of it.
+
+        Args:
+            data: the bytes of an image file.
+            sha256: their digest.
+            numbers: which views, V of them.
+
+        Returns:
+            float32 (V, feature_width).
+
+        Raises:
+            ImageError: the bytes are not an image that is read.
+        """
+        spec = self._input_spec
+        image = decode_upright(data, *self._distortion.least_size(spec))
+        drawn = [self._distortion.draw(sha256, number) for number in numbers]
+        # Flips and turns alone make only 8 pictures; each different one is run once.
+        vectors = {view: self.features(apply(image, view, spec)) for view in dict.fromkeys(drawn)}
+        return np.stack([vectors[view] for view in drawn])
 
     def _open(self) -> OpenModel:
         if not hasattr(self._local, "model"):

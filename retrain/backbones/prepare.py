@@ -34,12 +34,14 @@ class PreparedBackbone:
         weights: which weights it holds.
         tflite: LiteRT file: float32 (1, H, W, 3) -> float32 (1, feature_width).
         graph: frozen GraphDef with the nodes ``input`` and ``bottleneck``.
+        precision: what vectors are computed in: "float32" or "bfloat16".
     """
 
     spec: BackboneSpec
     weights: WeightsFile
     tflite: Path
     graph: Path
+    precision: str = "float32"
 
     @property
     def fingerprint(self) -> str:
@@ -52,6 +54,8 @@ class PreparedBackbone:
             "preprocessing": PREPROCESSING_VERSION,
             "conversion": CONVERSION_VERSION,
         }
+        if self.precision != "float32":  # which keeps the fingerprints of before there was a choice
+            facts["precision"] = self.precision
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -135,11 +139,41 @@ def prepare_graph(spec: BackboneSpec, graph: Path, model_dir: Path, *, console: 
     Raises:
         WeightsError: the graph cannot be converted.
     """
+    return open_or_convert(
+        spec,
+        weights_file(graph, "graph"),
+        model_dir,
+        "--graph",
+        f"--bottleneck_tensor={spec.builder.removeprefix('graph:')}",
+        console=console,
+        told=f"Converting {graph} at {spec.builder}, once (TensorFlow takes a few seconds).",
+    )
+
+
+def open_or_convert(
+    spec: BackboneSpec, weights: WeightsFile, model_dir: Path, *more: str, console: Console, told: str
+) -> PreparedBackbone:
+    """Open the converted files of a backbone that brings its weights along, or make them.
+
+    Args:
+        spec: the backbone.
+        weights: what it is converted from.
+        model_dir: where the files are kept.
+        more: what convert.py is told besides.
+        console: told what is done.
+        told: what it is told, where there is something to do.
+
+    Returns:
+        The backbone, its files present and whole.
+
+    Raises:
+        WeightsError: it cannot be converted.
+    """
     with fsio.locked(model_dir / spec.name, timeout_s=LOCK_TIMEOUT_S):
-        prepared = _at(spec, weights_file(graph, "graph"), model_dir)
+        prepared = _at(spec, weights, model_dir)
         if not _whole(prepared):
-            console.line(f"Converting {graph} at {spec.builder}, once (TensorFlow takes a few seconds).")
-            _convert(prepared, "--graph", f"--bottleneck_tensor={spec.builder.removeprefix('graph:')}")
+            console.line(told)
+            _convert(prepared, *more)
         return prepared
 
 
@@ -165,8 +199,9 @@ def is_converted(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> b
 
 
 def _at(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> PreparedBackbone:
-    # A graph may be asked for at more than one bottleneck.
-    where = f"-{hashlib.sha256(spec.builder.encode()).hexdigest()[:6]}" if weights.source == "graph" else ""
+    # A graph may be asked for at more than one bottleneck, a module at more than one size.
+    several = weights.source in ("graph", "hub")
+    where = f"-{hashlib.sha256(spec.builder.encode()).hexdigest()[:6]}" if several else ""
     stem = f"{spec.name}-{weights.sha256[:12]}{where}-v{CONVERSION_VERSION}"
     return PreparedBackbone(spec, weights, model_dir / f"{stem}.tflite", model_dir / f"{stem}.pb")
 
@@ -185,32 +220,40 @@ def _whole(prepared: PreparedBackbone) -> bool:
 
 def _convert(prepared: PreparedBackbone, *more: str) -> None:
     stem = prepared.tflite.with_name(prepared.tflite.name.removesuffix(".tflite"))
-    command = [
-        sys.executable,
-        "-m",
-        "retrain.backbones.convert",
-        prepared.spec.name,
-        str(prepared.weights.path),
-        str(stem),
-        *more,
-    ]
-    # The child must find this package even where it was put on the path by hand (python scripts/retrain.py).
-    package_root = Path(__file__).resolve().parents[2]
-    child = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment_with(package_root),
-        stdin=subprocess.DEVNULL,
-    )
+    child = run_child("retrain.backbones.convert", prepared.spec.name, str(prepared.weights.path), str(stem), *more)
     if child.returncode != 0 or not _whole(prepared):
         tail = "\n".join((child.stderr or child.stdout).strip().splitlines()[-5:])
         raise WeightsError(f"converting {prepared.spec.name} from {prepared.weights.path} failed:\n{tail}")
 
 
-def _environment_with(package_root: Path) -> dict[str, str]:
+def run_child(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this package in a process of its own.
+
+    Args:
+        module: its name.
+        words: its command line.
+
+    Returns:
+        How it ended, and what it said.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def child_environment() -> dict[str, str]:
+    """Make the environment of a child process that imports this package.
+
+    Returns:
+        This process's, and where the package is: a child must find it even where it was put on the path by hand
+        (python scripts/retrain.py).
+    """
     import os
 
-    path = os.environ.get("PYTHONPATH")
+    package_root, path = Path(__file__).resolve().parents[2], os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{package_root}{os.pathsep}{path}" if path else str(package_root)}

@@ -20,6 +20,7 @@ from retrain.images import InputSpec
 DEFAULT = "mobilenet_0.50_224"
 BUNDLED = {DEFAULT: "mobilenet_0.50_224.npz"}
 _ROWS = Path(__file__).parent / "architectures.json"
+_QUANTIZED = "quantized"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def find_backbone(name: str) -> BackboneSpec:
     """Look an architecture up by the name a person typed.
 
     Args:
-        name: in any case, with or without underscores; a width as 0.5 or 0.50, 1 or 1.0.
+        name: in any case, with or without underscores; a width as 0.5 or 0.50, 1 or 1.0; "_quantized" may follow,
+            see is_quantized.
 
     Returns:
         Its row.
@@ -104,13 +106,23 @@ def find_backbone(name: str) -> BackboneSpec:
         # The usual cause, and baffling: ${ARCHITECTURE} is empty or literal in a Windows shell.
         raise UsageError(f"expected --architecture, got nothing (an unset shell variable?); use {DEFAULT}")
     canonical = {_squeezed(row): row for row in table()}
-    wanted = _squeezed(name)
+    wanted = _squeezed(name).removesuffix(_QUANTIZED)
     if wanted in canonical:
         return table()[canonical[wanted]]
-    if wanted.endswith("quantized"):
-        raise UsageError(f"got --architecture={name}, but quantized exports are not in this version yet; use {DEFAULT}")
     hint = did_you_mean(name.strip().lower(), list(table())) or f"; {DEFAULT} is usual"
     raise UsageError(f"expected --architecture to be a row of `python -m retrain backbones`, got {name!r}{hint}")
+
+
+def is_quantized(name: str) -> bool:
+    """Tell whether an int8 export was asked for, as the original's ``mobilenet_0.50_224_quantized`` does.
+
+    Args:
+        name: what find_backbone takes.
+
+    Returns:
+        Whether it ends in "quantized"; the backbone itself is the same with and without.
+    """
+    return _squeezed(name).endswith(_QUANTIZED)
 
 
 def _squeezed(name: str) -> str:

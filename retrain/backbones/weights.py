@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrain import fsio
+from retrain.backbones.archive import read_module
 from retrain.backbones.fetch import FetchError, fetch
+from retrain.backbones.graphs import MAX_GRAPH_BYTES
 from retrain.backbones.table import BUNDLED, BackboneSpec
 from retrain.config import WEIGHT_SUFFIXES
 from retrain.console import Console
@@ -31,10 +33,10 @@ class WeightsFile:
     """A file of pretrained weights.
 
     Args:
-        path: where it lies.
-        source: "given" (``--weights``), "imported" (``weights import``), "official" (Keras Applications) or "bundled"
-            (trained by this project).
-        sha256: hash of the file, 64 hexadecimal digits.
+        path: where it lies; a SavedModel is a folder or an archive.
+        source: "given" (``--weights``), "imported" (``weights import``), "official" (Keras Applications), "bundled"
+            (trained by this project), "graph" (``--backbone_graph``) or "hub" (``--tfhub_module``).
+        sha256: hash of the file, or of the files of a SavedModel; 64 hexadecimal digits.
     """
 
     path: Path
@@ -74,7 +76,7 @@ def weights_at_hand(spec: BackboneSpec, model_dir: Path, given: Path | None = No
     Args:
         spec: the architecture.
         model_dir: the folder of weights.
-        given: the file named by ``--weights``.
+        given: the file or SavedModel named by ``--weights``.
 
     Returns:
         The first there is.
@@ -83,13 +85,22 @@ def weights_at_hand(spec: BackboneSpec, model_dir: Path, given: Path | None = No
         WeightsError: the given file cannot be used.
     """
     if given is not None:
-        if not given.is_file() or given.suffix not in WEIGHT_SUFFIXES:
-            raise WeightsError(f"expected --weights to be a file ending in {', '.join(WEIGHT_SUFFIXES)}, got {given}")
-        return weights_file(given, "given")
+        return _given_weights(given)
     for path, source in ((imported_path(spec, model_dir), "imported"), (model_dir / spec.official_file, "official")):
         if path.is_file():
             return weights_file(path, source)
     return None
+
+
+def _given_weights(given: Path) -> WeightsFile:
+    if given.is_dir():
+        return WeightsFile(given, "given", read_module(given, MAX_GRAPH_BYTES).sha256)
+    if not given.is_file() or given.suffix not in WEIGHT_SUFFIXES:
+        raise WeightsError(
+            f"expected --weights to be a file ending in {', '.join(WEIGHT_SUFFIXES)} or the folder of a SavedModel, "
+            f"got {given}"
+        )
+    return weights_file(given, "given")
 
 
 def bundled_weights(spec: BackboneSpec) -> WeightsFile | None:

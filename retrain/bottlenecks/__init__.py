@@ -1,7 +1,11 @@
 """The bottleneck cache: a photograph's vector is computed once and kept.
 
-store.py is the SQLite file, its checksums and its stat index; collect.py brings the cache up to date with a catalog
-and reads it as one matrix. The room is handed an engine that extracts, and never imports one.
+memory.py finds how much memory there is; matrix.py holds rows of features in memory or in a file; digests.py finds
+digests among millions; opening.py opens the SQLite file; store.py is that file, its checksums and its stat index;
+collect.py brings the cache up to date with a catalog and reads it as rows, skipped.py lists what cannot be; views.py
+does so for distorted views. Apart from runs, maintain.py looks into cache files, prune.py takes out what nothing needs,
+export.py writes vectors for other programs, and transfer.py imports the original's, which unverified.py keeps apart
+until trial.py has tried them. The room is handed an engine that extracts, and never imports one.
 """
 
 from retrain.bottlenecks.collect import (
@@ -10,13 +14,16 @@ from retrain.bottlenecks.collect import (
     Extraction,
     Features,
     Job,
-    Skipped,
     Stamp,
+    ViewExtractor,
+    ViewFunction,
     collect_features,
-    count_reasons,
     labels_of,
 )
+from retrain.bottlenecks.matrix import FileMatrix, MemoryMatrix, Rows, as_rows, slices
+from retrain.bottlenecks.skipped import Skipped, count_reasons
 from retrain.bottlenecks.store import BottleneckStore, cache_path
+from retrain.bottlenecks.views import Material, Views, collect_views, material_of
 
 __all__ = [
     "BottleneckStore",
@@ -24,11 +31,22 @@ __all__ = [
     "ExtractFunction",
     "Extraction",
     "Features",
+    "FileMatrix",
     "Job",
+    "Material",
+    "MemoryMatrix",
+    "Rows",
     "Skipped",
     "Stamp",
+    "ViewExtractor",
+    "ViewFunction",
+    "Views",
+    "as_rows",
     "cache_path",
     "collect_features",
+    "collect_views",
     "count_reasons",
     "labels_of",
+    "material_of",
+    "slices",
 ]

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain import fsio
-from retrain.bottlenecks.store import BottleneckStore, Floats
-from retrain.console import Console, printable
+from retrain.bottlenecks import unverified
+from retrain.bottlenecks.matrix import Floats, MemoryMatrix, Rows
+from retrain.bottlenecks.skipped import Skipped, check_classes, check_skipped, skipped_csv
+from retrain.bottlenecks.store import BottleneckStore
+from retrain.console import Console
 from retrain.dataset import Catalog, ImageRecord
-from retrain.errors import ImageError, NumericalError
+from retrain.errors import CacheError, ImageError, NumericalError
 
 # A kill loses at most this many photographs' work.
 COMMIT_EVERY = 256
 
 ExtractFunction = Callable[[bytes], Floats]
+# Bytes of an image file, their digest, V view numbers -> float32 (V, width).
+ViewFunction = Callable[[bytes, bytes, Sequence[int]], Floats]
+
+
+@runtime_checkable
+class ViewExtractor(Protocol):
+    """An extractor that knows how to distort."""
+
+    def views(self, data: bytes, sha256: bytes, numbers: Sequence[int]) -> Floats:
+        """Extract distorted views.
+
+        Args:
+            data: the bytes of an image file.
+            sha256: their digest.
+            numbers: which views, V of them.
+
+        Returns:
+            float32 (V, width).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +51,12 @@ class Job:
     Args:
         index: its place in the catalog.
         path: where it lies.
+        views: numbers of the distorted views to extract; empty for the photograph itself.
     """
 
     index: int
     path: str
+    views: tuple[int, ...] = ()
 
 
 class Stamp(NamedTuple):
@@ -57,6 +78,7 @@ class Extraction:
         vector: float32 (width,); None when the content was known already, or on an error.
         error: why there is no vector.
         stamp: its state when it was read; None when that changed meanwhile or could not be examined.
+        views: float32 (V, width), the job's views in its order; None when it named none, or on an error.
     """
 
     index: int
@@ -65,6 +87,7 @@ class Extraction:
     vector: Floats | None
     error: ImageError | None
     stamp: Stamp | None
+    views: Floats | None = None
 
 
 class Engine(Protocol):
@@ -83,39 +106,35 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A file that is not part of the run.
-
-    Args:
-        path: relative to the image folder.
-        reason: a short name shared by equal failures.
-        detail: what exactly was found.
-    """
-
-    path: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Features:
     """The bottleneck vectors of a catalog.
 
     Args:
         catalog: the photographs that have a vector; the skipped ones are taken out.
         sha256s: digest of each photograph's bytes.
-        matrix: float32 (N, width).
+        rows: the vectors, (N, width), in memory or in a file.
         skipped: what was taken out.
         extracted: how many vectors were computed in this run.
         damaged: how many cached vectors failed their checksum and were computed again.
+        changed: paths of files whose contents were not what the index said, though size and dates were.
+        unverified: how many vectors were imported, not computed by this program.
     """
 
     catalog: Catalog
     sha256s: tuple[bytes, ...]
-    matrix: Floats
+    rows: Rows
     skipped: tuple[Skipped, ...]
     extracted: int
     damaged: int
+    changed: tuple[str, ...] = ()
+    unverified: int = 0
+
+    @property
+    def matrix(self) -> Floats:
+        """The vectors as one array, float32 (N, width); for tools that never meet more than memory holds."""
+        if isinstance(self.rows, MemoryMatrix):
+            return self.rows.array
+        raise CacheError("expected features in memory, got a file; raise --feature_memory_mb, or use Features.rows")
 
 
 def collect_features(
@@ -125,6 +144,10 @@ def collect_features(
     console: Console,
     max_skipped_percentage: float,
     skipped_list: str,
+    feature_memory_mb: int = 0,
+    *,
+    verify: bool = False,
+    use_unverified: bool = False,
 ) -> Features:
     """Give every photograph its vector, computing only what the cache does not have.
 
@@ -135,6 +158,9 @@ def collect_features(
         console: shown how far it is.
         max_skipped_percentage: 0 to 100; more unreadable photographs than this (and than one) stop the run.
         skipped_list: path of the CSV that lists them; an earlier run's is replaced.
+        feature_memory_mb: features that need more are kept in a file, see features_fit; 0: half of what is available.
+        verify: read and hash every file, whatever the index says.
+        use_unverified: take imported vectors where there are no others.
 
     Returns:
         The vectors of all readable photographs.
@@ -143,26 +169,32 @@ def collect_features(
         ImageError: too many photographs could not be read.
         NumericalError: a vector is not finite.
     """
-    update = _Update(catalog, store, engine, console)
-    update.extract(_missing(update.hashes), store.known_hashes())
-    matrix, damaged = update.read()
-    if damaged:
-        update.extract(damaged, ())
-        matrix, still = update.read()
+    update = _Update(catalog, store, engine, console, use_unverified=use_unverified)
+    if verify:
+        update.doubt()
+    if missing := _missing(update.hashes):
+        update.extract(missing, update.known())
+    rows, bad = update.read(feature_memory_mb)
+    damaged = update.count_known(bad)
+    if bad:
+        update.extract(bad, ())
+        rows, still = update.read(feature_memory_mb)
         if still:
             raise NumericalError(f"{len(still)} vectors of {store.path} fail their checksum even when written anew")
     if update.skipped or Path(skipped_list).exists():
         fsio.write_text(skipped_list, skipped_csv(update.skipped))
-    _check_skipped(update.skipped, len(catalog.records), max_skipped_percentage)
+    check_skipped(update.skipped, len(catalog.records), max_skipped_percentage)
     kept = [i for i, sha in enumerate(update.hashes) if sha is not None]
-    _check_classes(catalog, kept, skipped_list)
+    check_classes(catalog, kept, skipped_list)
     return Features(
         catalog=replace(catalog, records=tuple(catalog.records[i] for i in kept)),
         sha256s=tuple(sha for sha in update.hashes if sha is not None),
-        matrix=matrix,
+        rows=rows,
         skipped=tuple(update.skipped),
         extracted=update.extracted,
-        damaged=len(damaged),
+        damaged=damaged,
+        changed=tuple(update.changed),
+        unverified=update.lent,
     )
 
 
@@ -170,18 +202,58 @@ def _missing(hashes: Sequence[bytes | None]) -> list[int]:
     return [index for index, sha in enumerate(hashes) if sha is None]
 
 
+class _Jobs(Sequence[Job]):
+    """Jobs made when they are asked for: a list of them would take 250 bytes a photograph."""
+
+    def __init__(self, catalog: Catalog, indices: Sequence[int]) -> None:
+        self._catalog, self._indices = catalog, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Job: ...
+    @overload
+    def __getitem__(self, place: slice) -> _Jobs: ...
+    def __getitem__(self, place: int | slice) -> Job | _Jobs:
+        if isinstance(place, slice):
+            return _Jobs(self._catalog, self._indices[place])
+        index = self._indices[place]
+        return Job(index, self._catalog.full_path(self._catalog.records[index]))
+
+
 class _Update:
     """One pass over a catalog: which digest each file has, and what could not be read."""
 
-    def __init__(self, catalog: Catalog, store: BottleneckStore, engine: Engine, console: Console) -> None:
+    def __init__(
+        self, catalog: Catalog, store: BottleneckStore, engine: Engine, console: Console, *, use_unverified: bool
+    ) -> None:
         self.catalog, self.store, self.engine, self.console = catalog, store, engine, console
         self.hashes = store.recognise(catalog.root, catalog.records)
         self.skipped: list[Skipped] = []
         self.extracted = 0
+        self.use_unverified, self.lent = use_unverified, 0
+        self.believed: Sequence[bytes | None] = ()
+        self.changed: list[str] = []
+
+    def doubt(self) -> None:
+        """Believe nothing of the index; what it said is compared when the files are read."""
+        self.believed = self.hashes
+        self.hashes = [None] * len(self.believed)
+
+    def known(self) -> Container[bytes]:
+        """The contents that need no vector."""
+        known = self.store.known_hashes()
+        return known | unverified.known(self.store) if self.use_unverified else known
+
+    def count_known(self, indices: Sequence[int]) -> int:
+        """Count files whose vector is in the cache, whole or not; the others were pruned, or only imported."""
+        known = self.store.known_hashes() if indices else ()
+        return sum(self.hashes[i] in known for i in indices)
 
     def extract(self, indices: Sequence[int], known: Container[bytes]) -> None:
         """Have the engine do some files, committing as it goes, on an interrupt as well."""
-        jobs = [Job(i, self.catalog.full_path(self.catalog.records[i])) for i in indices]
+        jobs = _Jobs(self.catalog, indices)
         batch: list[Extraction] = []
         answers = self.engine.extract(jobs, known)
         with self.console.stage("Creating bottlenecks", len(jobs), "photographs") as advance:
@@ -197,6 +269,8 @@ class _Update:
     def _take(self, answer: Extraction, batch: list[Extraction]) -> None:
         record = self.catalog.records[answer.index]
         self.hashes[answer.index] = answer.sha256 if answer.error is None else None
+        if self.believed and self.believed[answer.index] not in (None, answer.sha256):
+            self.changed.append(record.path)
         if answer.error is not None:
             self.skipped.append(Skipped(record.path, answer.error.reason, answer.error.detail))
         else:
@@ -213,36 +287,21 @@ class _Update:
         self.extracted += len(vectors)
         batch.clear()
 
-    def read(self) -> tuple[Floats, list[int]]:
-        """Read the matrix of all files that have a digest; the second value lists catalog indices that failed."""
+    def read(self, feature_memory_mb: int) -> tuple[Rows, list[int]]:
+        """Read the rows of all files that have a digest; the second value lists catalog indices that failed."""
+        hashes = [sha for sha in self.hashes if sha is not None]
+        rows, bad = self.store.read_rows(hashes, feature_memory_mb)
+        if not bad:
+            return rows, []
+        if self.use_unverified:
+            still = unverified.lend(self.store, rows, hashes, bad)
+            self.lent, bad = len(bad) - len(still), still
         kept = [i for i, sha in enumerate(self.hashes) if sha is not None]
-        matrix, bad = self.store.read_matrix([sha for sha in self.hashes if sha is not None])
-        return matrix, [kept[i] for i in bad]
+        return rows, [kept[i] for i in bad]
 
 
 def _as_read(record: ImageRecord, stamp: Stamp) -> ImageRecord:
     return replace(record, size=stamp.size, mtime_ns=stamp.mtime_ns, ctime_ns=stamp.ctime_ns)
-
-
-def _check_skipped(skipped: Sequence[Skipped], total: int, max_percentage: float) -> None:
-    if len(skipped) <= 1 or 100.0 * len(skipped) / total <= max_percentage:
-        return
-    first = "; ".join(f"{printable(s.path)} ({s.reason})" for s in skipped[:3])
-    raise ImageError(
-        "too many images cannot be read",
-        f"{len(skipped)} of {total} ({count_reasons(skipped)}), at most {max_percentage:g} % may be: {first}. "
-        "Mend or remove them, or raise --max_skipped_percentage.",
-    )
-
-
-def _check_classes(catalog: Catalog, kept: Sequence[int], skipped_list: str) -> None:
-    left = {catalog.records[i].label for i in kept}
-    lost = [printable(name) for label, name in enumerate(catalog.labels) if label not in left]
-    if lost:
-        raise ImageError(
-            "a class has no image that can be read",
-            f"{', '.join(lost)}; see {skipped_list}, mend them or take the class folder away",
-        )
 
 
 def labels_of(features: Features) -> npt.NDArray[np.intp]:
@@ -255,32 +314,3 @@ def labels_of(features: Features) -> npt.NDArray[np.intp]:
         intp (N,), indices into the catalog's labels.
     """
     return np.array([record.label for record in features.catalog.records], np.intp)
-
-
-def count_reasons(skipped: Sequence[Skipped]) -> str:
-    """Count skipped files by reason.
-
-    Args:
-        skipped: what was taken out.
-
-    Returns:
-        "3 damaged, 1 empty".
-    """
-    counts = Counter(item.reason for item in skipped)
-    return ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
-
-
-def skipped_csv(skipped: Sequence[Skipped]) -> str:
-    """List skipped files as a table.
-
-    Args:
-        skipped: what was taken out.
-
-    Returns:
-        CSV with the columns path, reason, detail.
-    """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "reason", "detail"])
-    table.writerows([item.path, item.reason, item.detail] for item in skipped)
-    return text.getvalue()

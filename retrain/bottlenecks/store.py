@@ -10,17 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from retrain import fsio
+from retrain import storage
+from retrain.bottlenecks.digests import DIGEST_BYTES, Wanted
+from retrain.bottlenecks.matrix import FileMatrix, Floats, Indices, MemoryMatrix, Rows
+from retrain.bottlenecks.memory import features_fit
+from retrain.bottlenecks.opening import as_cache_error, page_size, set_damaged_aside
 from retrain.dataset import ImageRecord
 from retrain.errors import CacheError
 
@@ -31,6 +33,15 @@ RACY_NS = 2_000_000_000
 BUSY_TIMEOUT_S = 60.0
 # Fewer wanted rows than this are looked up one by one; more are read in one pass over the table.
 _LOOKUP_LIMIT = 2000
+# Vectors read at a time, and files recognised at a time (SQLite takes 999 values a statement where it is old).
+_BATCH_ROWS, _BATCH_FILES = 1024, 500
+# SQLite's whole numbers; a file system may date a file past the year 2262, whose nanoseconds are none.
+_INTEGERS = range(-(2**63), 2**63)
+_NO_ENTRY = (None, None, None, None)
+_RECOGNISE = (
+    "SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files "
+    "WHERE root = ? AND path IN ({}) AND max(mtime_ns, ctime_ns) + ? < read_ns"
+)
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -41,8 +52,6 @@ CREATE TABLE files (
     PRIMARY KEY (root, path)
 ) WITHOUT ROWID;
 """
-
-Floats = npt.NDArray[np.float32]
 
 
 def cache_path(bottleneck_dir: str | Path, architecture: str, fingerprint: str) -> Path:
@@ -76,9 +85,10 @@ class BottleneckStore:
         self.width = width
         self._facts = {"format": str(FORMAT_VERSION), "fingerprint": fingerprint, "width": str(width)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.set_aside = _set_damaged_aside(path)
-        with _as_cache_error(path):
+        self.set_aside = set_damaged_aside(path, BUSY_TIMEOUT_S)
+        with as_cache_error(path):
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._db.execute(f"PRAGMA page_size={page_size(width)}")  # of a new file; an old one keeps its own
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._create_or_check()
@@ -98,7 +108,7 @@ class BottleneckStore:
                     self._db.execute(statement)
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", self._facts.items())
         found = dict(self._db.execute("SELECT key, value FROM meta"))
-        if found != self._facts:
+        if self._facts.items() - found.items():  # more may be noted there than this version knows
             raise CacheError(
                 f"expected {self.path} to be a cache of {self._facts}, got {found}; move it away and run again"
             )
@@ -113,13 +123,19 @@ class BottleneckStore:
             raise
         self._db.execute("COMMIT")
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the file to a module with a table of its own, for one transaction, kept whole or not at all."""
+        with as_cache_error(self.path), self._transaction():
+            yield self._db
+
     def known_hashes(self) -> set[bytes]:
         """List the contents that have a vector.
 
         Returns:
             SHA-256 digests, 32 bytes each.
         """
-        with _as_cache_error(self.path):
+        with as_cache_error(self.path):
             return {row[0] for row in self._db.execute("SELECT sha256 FROM vectors")}
 
     def recognise(self, root: str, records: Sequence[ImageRecord]) -> list[bytes | None]:
@@ -132,13 +148,23 @@ class BottleneckStore:
         Returns:
             A digest for each file that is certainly unchanged since it was read, else None.
         """
-        with _as_cache_error(self.path):
-            rows = self._db.execute(
-                "SELECT path, size, mtime_ns, ctime_ns, read_ns, sha256 FROM files WHERE root = ?",
-                (_root_key(root),),
-            )
-            index = {row[0]: row[1:] for row in rows}
-        return [_trusted(index.get(os.fsencode(record.path)), record) for record in records]
+        key, found = root_key(root), list[bytes | None]()
+        with as_cache_error(self.path):
+            # Some at a time: an index of all files of the folder would take 450 bytes a file.
+            for start in range(0, len(records), _BATCH_FILES):
+                found += self._recognise_some(key, records[start : start + _BATCH_FILES])
+        return found
+
+    def _recognise_some(self, key: bytes, records: Sequence[ImageRecord]) -> list[bytes | None]:
+        names = [os.fsencode(record.path) for record in records]
+        marks = ", ".join("?" * len(names))
+        rows = self._db.execute(_RECOGNISE.format(marks), (key, *names, RACY_NS))
+        index = {path: (size, mtime_ns, ctime_ns, sha) for path, size, mtime_ns, ctime_ns, sha in rows}
+        return [
+            sha if size == record.size and mtime_ns == record.mtime_ns and ctime_ns == record.ctime_ns else None
+            for name, record in zip(names, records, strict=True)
+            for size, mtime_ns, ctime_ns, sha in (index.get(name, _NO_ENTRY),)
+        ]
 
     def put(
         self,
@@ -153,15 +179,16 @@ class BottleneckStore:
             root: the image folder.
             files: record, time when its bytes were read (ns since the epoch), digest.
         """
-        vector_rows = [(sha, (blob := vector.astype("<f4").tobytes()), _checksum(sha, blob)) for sha, vector in vectors]
-        key = _root_key(root)
+        vector_rows = [checked_row(sha, vector) for sha, vector in vectors]
+        key = root_key(root)
         file_rows = [
             (key, os.fsencode(record.path), record.size, record.mtime_ns, record.ctime_ns, read_ns, sha)
             for record, read_ns, sha in files
+            if record.mtime_ns in _INTEGERS and record.ctime_ns in _INTEGERS
         ]
-        with _as_cache_error(self.path), self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vector_rows)
-            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", file_rows)
+        with self.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vector_rows)
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", file_rows)
 
     def read_matrix(self, hashes: Sequence[bytes]) -> tuple[Floats, list[int]]:
         """Read vectors as one matrix.
@@ -173,67 +200,104 @@ class BottleneckStore:
             float32 (N, width), and the indices whose row is absent or fails its checksum (their rows are zero).
         """
         matrix = np.zeros((len(hashes), self.width), np.float32)
-        wanted: dict[bytes, list[int]] = {}
-        for index, sha in enumerate(hashes):
-            wanted.setdefault(sha, []).append(index)
-        bad = set(wanted)
-        with _as_cache_error(self.path):
-            for sha, blob, checksum in self._rows(wanted):
-                # A flipped bit in a row's header makes text or a number of a blob.
-                whole = isinstance(sha, bytes) and isinstance(blob, bytes) and len(blob) == 4 * self.width
-                if whole and sha in wanted and _checksum(sha, blob) == checksum:
-                    matrix[wanted[sha]] = np.frombuffer(blob, "<f4")
-                    bad.discard(sha)
-        return matrix, sorted(index for sha in bad for index in wanted[sha])
 
-    def _rows(self, wanted: dict[bytes, list[int]]) -> Iterator[tuple[bytes, bytes, int]]:
+        def keep(indices: Indices, vectors: Floats) -> None:
+            matrix[indices] = vectors
+
+        return matrix, self.read_into(hashes, keep)
+
+    def read_rows(self, hashes: Sequence[bytes], limit_mb: int) -> tuple[Rows, list[int]]:
+        """Read vectors into memory or, where they do not fit, into a nameless file beside the cache.
+
+        Args:
+            hashes: digests, N of them, repeats allowed.
+            limit_mb: as of features_fit.
+
+        Returns:
+            Rows (N, width), and the indices whose row is absent or fails its checksum (their rows are zero).
+
+        Raises:
+            CacheError: the disk has no room, or a file cannot be used.
+        """
+        if features_fit(len(hashes), self.width, limit_mb):
+            matrix, bad = self.read_matrix(hashes)
+            return MemoryMatrix(matrix), bad
+        rows = FileMatrix(self.path.parent, len(hashes), self.width)
+        return rows, self.read_into(hashes, rows.write)
+
+    def read_into(self, hashes: Sequence[bytes], keep: Callable[[Indices, Floats], None]) -> list[int]:
+        """Read vectors, some at a time, in the order in which the file has them.
+
+        Args:
+            hashes: digests, N of them, repeats allowed.
+            keep: given intp (n,), indices into ``hashes``, each once in all, and their vectors, float32 (n, width).
+
+        Returns:
+            The indices whose row is absent or fails its checksum; ``keep`` is never given them.
+        """
+        wanted, missing = Wanted(hashes), np.ones(len(hashes), np.bool_)
+        with as_cache_error(self.path):
+            for rows in self._batches(hashes):
+                whole = [row[:2] for row in rows if is_whole(row, 4 * self.width)]
+                places, indices = wanted.find([sha for sha, _ in whole])
+                vectors = np.frombuffer(b"".join([blob for _, blob in whole]), "<f4").reshape(-1, self.width)
+                keep(indices, vectors[places])
+                missing[indices] = False
+        return np.flatnonzero(missing).tolist()
+
+    def _batches(self, hashes: Sequence[bytes]) -> Iterator[list[tuple[bytes, bytes, int]]]:
         query = "SELECT sha256, vector, checksum FROM vectors"
-        if len(wanted) > _LOOKUP_LIMIT:
-            yield from self._db.execute(query)
+        if len(hashes) <= _LOOKUP_LIMIT:
+            yield [
+                row for sha in dict.fromkeys(hashes) for row in self._db.execute(f"{query} WHERE sha256 = ?", (sha,))
+            ]
             return
-        for sha in wanted:
-            yield from self._db.execute(f"{query} WHERE sha256 = ?", (sha,))
+        cursor = self._db.execute(query)
+        while rows := cursor.fetchmany(_BATCH_ROWS):
+            yield rows
 
 
-def _trusted(entry: tuple[int, int, int, int, bytes] | None, record: ImageRecord) -> bytes | None:
-    if entry is None:
-        return None
-    size, mtime_ns, ctime_ns, read_ns, sha = entry
-    same = (size, mtime_ns, ctime_ns) == (record.size, record.mtime_ns, record.ctime_ns)
-    return sha if same and max(mtime_ns, ctime_ns) + RACY_NS < read_ns else None
+def root_key(root: str) -> bytes:
+    """Name an image folder in the index.
+
+    Args:
+        root: its path as typed, or its URL.
+
+    Returns:
+        The whole path, so that equal names in two image folders never answer for each other.
+    """
+    return os.fsencode(storage.normalise(root) if storage.is_url(root) else os.path.realpath(root))
 
 
-def _root_key(root: str) -> bytes:
-    # The whole path, so that equal names in two image folders never answer for each other.
-    return os.fsencode(os.path.realpath(root))
+def checked_row(sha: bytes, vector: Floats) -> tuple[bytes, bytes, int]:
+    """Make a row of a table of vectors.
+
+    Args:
+        sha: digest of the content.
+        vector: float32 (width,).
+
+    Returns:
+        Digest, little-endian bytes, checksum.
+    """
+    blob = vector.astype("<f4").tobytes()
+    return sha, blob, _checksum(sha, blob)
+
+
+def is_whole(row: tuple[object, object, object], size: int) -> bool:
+    """Check a row of a table of vectors as SQLite gave it.
+
+    Args:
+        row: digest, vector, checksum; a flipped bit in a row's header makes text or a number of a blob.
+        size: bytes that a vector has.
+
+    Returns:
+        Whether it is what checked_row made.
+    """
+    sha, blob, checksum = row
+    if type(sha) is not bytes or len(sha) != DIGEST_BYTES or type(blob) is not bytes or len(blob) != size:
+        return False
+    return _checksum(sha, blob) == checksum
 
 
 def _checksum(sha: bytes, blob: bytes) -> int:
     return zlib.crc32(blob, zlib.crc32(sha))
-
-
-def _set_damaged_aside(path: Path) -> Path | None:
-    """Move a file that SQLite cannot read out of the way, keeping it; returns where it went."""
-    if not path.exists():
-        return None
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
-            # 0.1 s for 50,000 vectors of 512. Without it a torn page would end this run and every later one.
-            if db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
-                return None
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):  # locked, no permission: not damage
-            raise CacheError(f"cannot open the bottleneck cache {path}: {error}") from error
-    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-    fsio.move(path, aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside
-
-
-@contextlib.contextmanager
-def _as_cache_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise CacheError(f"bottleneck cache {path}: {error}; is the disk full, or the file in use?") from error

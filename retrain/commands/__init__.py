@@ -1,5 +1,6 @@
-"""The small commands beside training: backbones.py lists, weights.py prepares a machine that has no network.
+"""The small commands beside training.
 
+backbones.py lists, cache.py looks after the bottleneck caches, weights.py prepares a machine that has no network;
 common.py is what they share.
 """
 
@@ -8,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from retrain.commands.backbones import backbones
+from retrain.commands.cache import cache
 from retrain.commands.weights import weights
 from retrain.console import Console
 
-COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {"backbones": backbones, "weights": weights}
+COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {
+    "backbones": backbones,
+    "cache": cache,
+    "weights": weights,
+}
 
 
 def main(words: Sequence[str], console: Console) -> int:

@@ -9,8 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from retrain import fsio
-from retrain.config.flags import BESIDE_GRAPH, WEIGHT_SUFFIXES, Flag, FlagValue, RunConfig
+from retrain import fsio, storage
+from retrain.config.cluster import engine_problems
+from retrain.config.flags import BESIDE_GRAPH, Flag, FlagValue, RunConfig
+from retrain.config.processor import precision_problems
+from retrain.config.sources import source_problems
 from retrain.errors import did_you_mean
 
 # A name that GraphDef accepts at the top level, and that no node of a backbone starts with.
@@ -25,7 +28,15 @@ def problems_of(config: RunConfig) -> list[str]:
         One sentence a problem; empty when the run may start.
     """
     found = [p for field in dataclasses.fields(config) for p in _field_problems(field, getattr(config, field.name))]
-    return found + _split_problems(config) + _node_name_problems(config) + _path_problems(config)
+    return (
+        found
+        + _split_problems(config)
+        + _distortion_problems(config)
+        + _node_name_problems(config)
+        + engine_problems(config)
+        + precision_problems(config)
+        + _path_problems(config)
+    )
 
 
 def _split_problems(config: RunConfig) -> list[str]:
@@ -46,6 +57,20 @@ def _split_problems(config: RunConfig) -> list[str]:
     return problems
 
 
+def _distortion_problems(config: RunConfig) -> list[str]:
+    if config.use_unverified and config.distortions():
+        return [
+            "got --use_unverified and distortions: distorted views are computed by this program, which must not be "
+            "mixed with what was not; leave one of them away"
+        ]
+    if config.distorted_views == RunConfig.distorted_views or config.distortions():
+        return []
+    return [
+        f"got --distorted_views={config.distorted_views} without a distortion to make them by; "
+        "give --flip_left_right, --random_crop or another of them as well, or leave it away"
+    ]
+
+
 def _node_name_problems(config: RunConfig) -> list[str]:
     name = config.final_tensor_name
     if _NODE_NAME.fullmatch(name) and name not in _RESERVED_NODE_NAMES:
@@ -59,31 +84,10 @@ def _node_name_problems(config: RunConfig) -> list[str]:
 def _path_problems(config: RunConfig) -> list[str]:
     return (
         _image_dir_problems(config.image_dir)
-        + _weights_problems(config)
+        + source_problems(config)
         + _output_problems(config)
         + _overlap_problems(config)
     )
-
-
-def _weights_problems(config: RunConfig) -> list[str]:
-    problems = []
-    for name, suffixes in (("weights", WEIGHT_SUFFIXES), ("backbone_graph", (".pb",))):
-        path = getattr(config, name)
-        if path and not (os.path.isfile(path) and path.endswith(suffixes)):  # noqa: PTH113
-            kinds = ", ".join(suffixes)
-            problems.append(f"expected --{name} to be a {kinds} file, got {path!r}; check the spelling")
-    if config.weights and config.backbone_graph:
-        problems.append("got --weights and --backbone_graph: a graph holds its weights; leave one of them away")
-    if config.backbone_graph and config.architecture != RunConfig.architecture:
-        problems.append(
-            f"got --architecture={config.architecture} and --backbone_graph, which takes its place; leave one away"
-        )
-    if config.bottleneck_tensor and not config.backbone_graph:
-        problems.append(
-            f"got --bottleneck_tensor={config.bottleneck_tensor} without --backbone_graph, where it names a place; "
-            "give both or neither"
-        )
-    return problems
 
 
 def _output_problems(config: RunConfig) -> list[str]:
@@ -118,11 +122,12 @@ def _clash_problems(config: RunConfig) -> list[str]:
 
 def _overlap_problems(config: RunConfig) -> list[str]:
     # A folder of outputs among the class folders would become a class on the next run.
+    image_dir = storage.local_path(config.image_dir)
     return [
         f"--{name}={value} lies inside --image_dir={config.image_dir}, where every folder is a class; "
         "choose a place outside"
         for name, value in config.outputs().items()
-        if config.image_dir and value and Path(os.path.abspath(value)).is_relative_to(os.path.abspath(config.image_dir))
+        if image_dir and value and Path(os.path.abspath(value)).is_relative_to(os.path.abspath(image_dir))
     ]
 
 
@@ -132,8 +137,6 @@ def _same_path(a: str, b: str) -> bool:
 
 def _field_problems(field: dataclasses.Field[Any], value: FlagValue) -> list[str]:
     flag: Flag = field.metadata["flag"]
-    if flag.later and value != field.default:
-        return [f"got --{field.name}={value}, but {flag.later}"]
     if flag.choices and value not in flag.choices:
         hint = did_you_mean(str(value), flag.choices)
         return [f"expected --{field.name} to be one of {', '.join(flag.choices)}, got {value!r}{hint}"]
@@ -153,6 +156,9 @@ def _range_problems(name: str, flag: Flag, value: float) -> list[str]:
 def _image_dir_problems(image_dir: str) -> list[str]:
     if not image_dir:
         return ["expected --image_dir, the folder with one sub-folder a class; try --image_dir tf_files/cluster_photos"]
+    if storage.is_url(image_dir):
+        problem = storage.folder_problem(image_dir)
+        return [f"--image_dir={image_dir}: {problem}"] if problem else []
     path = Path(image_dir)
     if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, false and not an error for a name that is too long
         return []

@@ -1,7 +1,7 @@
 """RunConfig: everything a run is told, in one frozen record; checks.py validates it as a whole.
 
 The fields below are also the table of flags: cli.py makes the parser from it, and the README's flag table is
-generated from it. Units are in the help; "later" marks a flag of the original that this version refuses by name.
+generated from it. Units are in the help.
 """
 
 from __future__ import annotations
@@ -13,8 +13,20 @@ from typing import Any
 
 FlagValue = str | int | float | bool
 
+INT8_ENDING = "_int8.tflite"
 # Endings of the files that a run writes beside --output_graph.
-BESIDE_GRAPH = (".tflite", ".split.csv", ".skipped.csv", ".metrics.json")
+BESIDE_GRAPH = (".tflite", INT8_ENDING, ".split.csv", ".skipped.csv", ".metrics.json")
+# The flags any of which turns distorted training on.
+DISTORTIONS = (
+    "flip_left_right",
+    "random_crop",
+    "random_scale",
+    "random_brightness",
+    "random_quarter_turns",
+    "random_colour",
+)
+# In percent: views are cut from at most 22 times the input size each way.
+MAX_RANDOM_SCALE = 1000
 # Kinds of weight files that can be read.
 WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
 
@@ -30,7 +42,6 @@ class Flag:
         high: largest legal number.
         choices: the legal words.
         metavar: what stands for its value in ``--help``.
-        later: when set, any value but the default is refused with this sentence.
     """
 
     help: str
@@ -39,14 +50,11 @@ class Flag:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     metavar: str = ""
-    later: str = ""
 
 
 def _flag(default: FlagValue, flag: Flag) -> Any:  # noqa: ANN401 - dataclasses.field is typed so
     return dataclasses.field(default=default, metadata={"flag": flag})
 
-
-_DISTORTION_LATER = "distorted training is not in this version; leave the flag away (its default trains undistorted)"
 
 IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
     "photographs",
@@ -54,7 +62,7 @@ IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
     "training",
     "honest numbers",
     "backbone and cache",
-    "distortions (flags of the original that this version refuses)",
+    "distortions of training photographs",
 )
 
 
@@ -62,7 +70,14 @@ IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
 class RunConfig:
     """What one training run is told; field names are the flags, in the order of ``--help``."""
 
-    image_dir: str = _flag("", Flag("folder with one sub-folder of photographs a class (required)", IN, metavar="DIR"))
+    image_dir: str = _flag(
+        "",
+        Flag(
+            "folder with one sub-folder of photographs a class, or its URL (s3://bucket/photos) (required)",
+            IN,
+            metavar="DIR",
+        ),
+    )
     label_style: str = _flag(
         "folder",
         Flag(
@@ -86,7 +101,8 @@ class RunConfig:
     architecture: str = _flag(
         "mobilenet_0.50_224",
         Flag(
-            "backbone: a row of python -m retrain backbones, in any case",
+            "backbone: a row of python -m retrain backbones, in any case; with _quantized behind it, the model is "
+            "written in int8 as well, as .._int8.tflite",
             BACK,
             metavar="NAME",
         ),
@@ -94,10 +110,10 @@ class RunConfig:
     weights: str = _flag(
         "",
         Flag(
-            "weights to use in place of all other sources: .npz or .h5 in Keras' order, or a frozen .pb of Google's "
-            "MobileNet V1",
+            "weights to use in place of all other sources: .npz or .h5 in Keras' order, a frozen .pb of Google's "
+            "MobileNet V1, or the folder of a SavedModel of the architecture",
             BACK,
-            metavar="FILE",
+            metavar="PATH",
         ),
     )
     backbone_graph: str = _flag(
@@ -109,16 +125,89 @@ class RunConfig:
             metavar="FILE",
         ),
     )
+    tfhub_module: str = _flag(
+        "",
+        Flag(
+            "TensorFlow 2 SavedModel to use as the backbone in place of --architecture, fed RGB in 0 to 1 as "
+            "TensorFlow Hub's are: a folder, a .tar.gz, or an https:// address of tfhub.dev, Kaggle or elsewhere",
+            BACK,
+            metavar="PATH|URL",
+        ),
+    )
+    tfhub_input_size: int = _flag(
+        0,
+        Flag(
+            "pixels a side that --tfhub_module is fed; 0: what it says it takes, 224 where any size will do",
+            BACK,
+            0,
+            1024,
+        ),
+    )
     bottleneck_tensor: str = _flag(
-        "", Flag("where the features of --backbone_graph are, when they are not to be found", BACK, metavar="NAME")
+        "",
+        Flag(
+            "where the features of --backbone_graph are, or which output of --tfhub_module they are, when they are not "
+            "to be found",
+            BACK,
+            metavar="NAME",
+        ),
     )
     model_dir: str = _flag(
         "tf_files/models",
         Flag("folder of converted backbones, and of official weight files put there by hand", BACK, metavar="DIR"),
     )
     bottleneck_dir: str = _flag("tf_files/bottlenecks", Flag("folder of the bottleneck cache", BACK, metavar="DIR"))
+    verify_cache: bool = _flag(
+        False,
+        Flag(
+            "read every photograph again and compare its contents, and the checksum of every cached vector, before "
+            "training; what is wrong is named and computed again",
+            BACK,
+        ),
+    )
+    use_unverified: bool = _flag(
+        False,
+        Flag("train on bottlenecks from python -m retrain cache import where there are no others", BACK),
+    )
+    feature_memory_mb: int = _flag(
+        0,
+        Flag(
+            "memory for the features and the scaled copy that is trained on, in MB; more are read from a file beside "
+            "the cache, with the same results; 0: half of what is available",
+            BACK,
+            0,
+        ),
+    )
     offline: bool = _flag(False, Flag("never use the network; without it, official weights are fetched once", BACK))
     threads: int = _flag(0, Flag("threads that read, decode and extract; 0: one a core", BACK, 0, 1024))
+    precision: str = _flag(
+        "float32",
+        Flag(
+            "what features are extracted in: 'bfloat16' is faster for large backbones (Inception, ResNet) where the "
+            "processor has it, but less exact, which the run measures; the model itself stays float32",
+            BACK,
+            choices=("float32", "bfloat16"),
+            metavar="TYPE",
+        ),
+    )
+    engine: str = _flag(
+        "local",
+        Flag(
+            "where extraction runs: 'local' on this machine's cores, 'ray' on those of a Ray cluster",
+            BACK,
+            choices=("local", "ray"),
+            metavar="ENGINE",
+        ),
+    )
+    ray_address: str = _flag(
+        "",
+        Flag(
+            "Ray cluster to join: 'auto' for the one that this machine is in, or HOST:PORT of its head; without it, "
+            "--engine ray starts Ray on this machine alone",
+            BACK,
+            metavar="ADDRESS",
+        ),
+    )
 
     how_many_training_steps: int = _flag(4000, Flag("steps of gradient descent on the new layer", TRAIN, 1))
     learning_rate: float = _flag(0.01, Flag("size of a step of gradient descent", TRAIN, 0))
@@ -175,12 +264,32 @@ class RunConfig:
     intermediate_store_frequency: int = _flag(0, Flag("write a graph every so many steps; 0: never", OUT, 0))
     final_tensor_name: str = _flag("final_result", Flag("name of the softmax node in the graph", OUT, metavar="NAME"))
 
-    flip_left_right: bool = _flag(
-        False, Flag("mirror half of the training photographs", DISTORT, later=_DISTORTION_LATER)
+    flip_left_right: bool = _flag(False, Flag("mirror half of the views of each training photograph", DISTORT))
+    random_crop: int = _flag(
+        0, Flag("enlarge by this and cut back to size at a random place, in percent of the input size", DISTORT, 0, 100)
     )
-    random_crop: int = _flag(0, Flag("crop margin, in percent", DISTORT, 0, 100, later=_DISTORTION_LATER))
-    random_scale: int = _flag(0, Flag("enlarge by up to, in percent", DISTORT, 0, later=_DISTORTION_LATER))
-    random_brightness: int = _flag(0, Flag("brightness range, in percent", DISTORT, 0, 100, later=_DISTORTION_LATER))
+    random_scale: int = _flag(
+        0, Flag("enlarge by up to this before the cut, at random, in percent", DISTORT, 0, MAX_RANDOM_SCALE)
+    )
+    random_brightness: int = _flag(
+        0, Flag("multiply all values by a random factor of up to this above or below 1, in percent", DISTORT, 0, 100)
+    )
+    random_quarter_turns: bool = _flag(
+        False, Flag("turn by 0, 90, 180 or 270 degrees, for photographs without an up, such as the sky", DISTORT)
+    )
+    random_colour: int = _flag(
+        0, Flag("multiply each of R, G and B by a random factor of its own, as --random_brightness", DISTORT, 0, 100)
+    )
+    distorted_views: int = _flag(
+        8,
+        Flag(
+            "distorted views a training photograph, once any of the distortions is on; their extraction takes this "
+            "many times as long as that of the photographs, once: they are cached, and another --seed draws others",
+            DISTORT,
+            1,
+            1000,
+        ),
+    )
 
     def problems(self) -> list[str]:
         """Check every field, and the file system as far as it can be checked without touching it.
@@ -191,6 +300,15 @@ class RunConfig:
         from retrain.config.checks import problems_of
 
         return problems_of(self)
+
+    def distortions(self) -> dict[str, int]:
+        """List what views of the training photographs are distorted by.
+
+        Returns:
+            flag -> value, those that are on and the number of views; empty when training is undistorted.
+        """
+        on = {name: int(getattr(self, name)) for name in DISTORTIONS if getattr(self, name)}
+        return on | {"distorted_views": self.distorted_views} if on else {}
 
     def outputs(self) -> dict[str, str]:
         """Name what a run writes.

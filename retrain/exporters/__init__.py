@@ -1,9 +1,12 @@
 """One module a format. Each turns a converted backbone, a head and a bundle into the bytes of one file.
 
-Neither imports TensorFlow: the backbone's own files are extended by the head's few nodes.
+frozen_graph.py and tflite.py do without TensorFlow: the backbone's own files are extended by the head's few nodes.
+tflite_int8.py has it convert in a process of its own, quantise.py. parity.py measures whether an export answers as the
+model it was made from.
 """
 
 from retrain.exporters.frozen_graph import frozen_graph
 from retrain.exporters.tflite import tflite_model
+from retrain.exporters.tflite_int8 import int8_model
 
-__all__ = ["frozen_graph", "tflite_model"]
+__all__ = ["frozen_graph", "int8_model", "tflite_model"]

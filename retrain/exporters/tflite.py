@@ -27,7 +27,6 @@ def tflite_model(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
     Returns:
         A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), probabilities.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(backbone, 0)
@@ -47,8 +46,23 @@ def tflite_model(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
     _add_operator(model, graph, schema.BuiltinOperator.SOFTMAX, [logits], scores, options.SoftmaxOptions, softmax)
     graph.outputs = [scores]
     model.signatureDefs = None  # they name the backbone's own output
-    _add_metadata(model, TFLITE_ENTRY, bundle.to_json())
-    builder = flatbuffers.Builder(len(backbone) + (1 << 16))
+    add_metadata(model, TFLITE_ENTRY, bundle.to_json())
+    return pack(model, len(backbone))
+
+
+def pack(model: Any, size: int) -> bytes:  # noqa: ANN401
+    """Write a model.
+
+    Args:
+        model: the schema's ModelT.
+        size: about how many bytes it will have; a wrong guess costs time only.
+
+    Returns:
+        A .tflite file.
+    """
+    import flatbuffers
+
+    builder = flatbuffers.Builder(size + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
     return bytes(builder.Output())
 
@@ -103,7 +117,14 @@ def _add_operator(
     graph.operators.append(operator)
 
 
-def _add_metadata(model: Any, name: str, data: bytes) -> None:  # noqa: ANN401
+def add_metadata(model: Any, name: str, data: bytes) -> None:  # noqa: ANN401
+    """Put a named entry into a model.
+
+    Args:
+        model: the schema's ModelT; changed.
+        name: of the entry.
+        data: what it holds.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     entry = schema.MetadataT()

@@ -2,6 +2,9 @@
 
 So training is balanced over the classes whatever their sizes, and the accuracies logged during training are
 class-balanced ones.
+
+In distorted training the rows are views, and every photograph has the same number of them: a row of a class at random
+is then a photograph of the class at random, and one of its views at random.
 """
 
 from __future__ import annotations
@@ -13,10 +16,10 @@ Indices = npt.NDArray[np.intp]
 
 
 class ClassBalancedSampler:
-    """Draws photographs class by class.
+    """Draws photographs, or views of them, class by class.
 
     Args:
-        labels: intp (N,), the class of each photograph; every class that occurs is drawn alike.
+        labels: intp (N,), the class of each; every class that occurs is drawn alike.
         generator: where the randomness comes from.
     """
 
@@ -29,7 +32,7 @@ class ClassBalancedSampler:
         """Draw a batch.
 
         Args:
-            size: how many; -1 for every photograph once, in order.
+            size: how many; -1 for each once, in order.
 
         Returns:
             intp (size,), indices into the labels.

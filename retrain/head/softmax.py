@@ -12,18 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from retrain.bottlenecks import Rows, as_rows, slices
 from retrain.errors import NumericalError, UsageError
 from retrain.head.sampling import ClassBalancedSampler, Indices
+from retrain.head.scaling import CHUNK_ROWS, Floats, ScaledRows, scale_training, take_chunks
 
-Floats = npt.NDArray[np.float32]
-
-# The variance added to each feature's own, as a multiple of the mean variance: features that hardly vary are noise, and
-# scaling them up to the others' size costs accuracy on small sets (0: 81.7 %, 1: 82.9 to 83.1, 3: 83.1 to 83.3; mean of
-# five sets, see docs/design.md).
-VARIANCE_FLOOR = 3.0
 # Choosing the best step needs the same validation photographs each time, but not all of a large set.
 MAX_VALIDATION_FOR_CHOICE = 2000
 # Fewer can prefer step 30 by chance; then the last step is kept.
@@ -77,6 +72,27 @@ class Head:
             float32 (N, C), rows sum to 1.
         """
         return softmax(features @ self.weights + self.biases)
+
+    def classify(self, rows: Rows | Floats, indices: Indices) -> Floats:
+        """Classify photographs wherever their features lie.
+
+        Args:
+            rows: (N, D), as the backbone gives them.
+            indices: intp (M,), which of them.
+
+        Returns:
+            float32 (M, C), rows sum to 1; the same bytes on any number of cores.
+
+        Raises:
+            NumericalError: one of these rows holds NaN or infinity.
+        """
+        probabilities = np.empty((len(indices), len(self.biases)), np.float32)
+        with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+            for part, chunk in take_chunks(as_rows(rows), indices):
+                probabilities[part] = self.probabilities(chunk)
+        if not np.isfinite(probabilities.sum()):
+            raise NumericalError("a bottleneck vector holds a value that is not a finite number; it has no class")
+        return probabilities
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,7 @@ def softmax(logits: Floats) -> Floats:
 
 
 def train_softmax(
-    features: Floats,
+    features: Rows | Floats,
     labels: Indices,
     validation: Indices,
     recipe: Recipe,
@@ -147,7 +163,7 @@ def train_softmax(
     """Train a softmax layer.
 
     Args:
-        features: float32 (N, D), as the backbone gives them.
+        features: rows or float32 (N, D), as the backbone gives them; the same bytes make the same head.
         labels: intp (N,), 0 to class_count - 1.
         validation: indices that choose the step; may be empty, then the last step is kept.
         recipe: how.
@@ -165,14 +181,14 @@ def train_softmax(
         training = np.setdiff1d(np.arange(len(labels)), validation)
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
         # One BLAS thread: two on a busy machine were up to 17 times slower than one on matrices this small.
-        trainer = _Trainer(features, labels, training, validation, recipe, class_count)
+        trainer = _Trainer(as_rows(features), labels, training, validation, recipe, class_count)
         return trainer.run(observers)
 
 
 class _Trainer:
     def __init__(
         self,
-        features: Floats,
+        rows: Rows,
         labels: Indices,
         training: Indices,
         validation: Indices,
@@ -181,19 +197,18 @@ class _Trainer:
     ) -> None:
         if not len(training):
             raise UsageError("no photograph is left to train on; add different ones, or lower --testing_percentage")
-        _require_finite(features, "a bottleneck vector")
         self.recipe = recipe
-        self.mean, self.scale = _scaling(features[training])
-        self.x = (features[training] - self.mean) * self.scale
+        self.scaling, self.train = scale_training(rows, training)
         self.y = labels[training]
         self.one_hot = np.eye(class_count, dtype=np.float32)
-        self.weights = np.zeros((features.shape[1], class_count), np.float32)
+        self.weights = np.zeros((rows.shape[1], class_count), np.float32)
         self.biases = np.zeros(class_count, np.float32)
-        generator = np.random.default_rng(recipe.seed)
-        self.sampler = ClassBalancedSampler(self.y, generator)
-        self.val_x = (features[validation] - self.mean) * self.scale
+        self.sampler = ClassBalancedSampler(self.y, np.random.default_rng(recipe.seed))
+        self.validation = ScaledRows(rows, validation, self.scaling)
         self.val_y = labels[validation]
-        self.choice = _StepChoice(_spread(len(validation), MAX_VALIDATION_FOR_CHOICE))
+        chosen = _spread(len(validation), MAX_VALIDATION_FOR_CHOICE)
+        self.choice = _StepChoice(len(chosen))
+        self.choice_x, self.choice_y = self.validation.take(chosen), self.val_y[chosen]
         # A stream of its own, so that how often is measured does not change what is learned.
         self.val_sampler = (
             ClassBalancedSampler(self.val_y, np.random.default_rng([recipe.seed, 1])) if len(validation) else None
@@ -203,13 +218,14 @@ class _Trainer:
         recipe = self.recipe
         for step in range(recipe.steps):
             batch = self.sampler.draw(recipe.batch_size)
-            self._descend(batch)
+            x, y = self.train.take(batch), self.y[batch]
+            self._descend(x, y)
             last = step == recipe.steps - 1
             if last or step % recipe.eval_interval == 0:
-                self._choose(step, batch)
+                self._choose(step, x, y)
             told = [observer for observer in observers if last or step % observer.every == 0]
             if told:
-                report = self._report(step, batch)
+                report = self._report(step, x, y)
                 for observer in told:
                     observer.see(report)
         chosen = self.choice.best(recipe.steps - 1, self.weights, self.biases)
@@ -219,41 +235,32 @@ class _Trainer:
         logits: Floats = x @ self.weights + self.biases
         return logits
 
-    def _descend(self, batch: Indices) -> None:
+    def _descend(self, x: Floats, y: Indices) -> None:
         rate = np.float32(self.recipe.learning_rate)
-        x = self.x[batch]
-        error = softmax(self._logits(x)) - self.one_hot[self.y[batch]]
-        error *= rate / np.float32(len(batch))
+        error = softmax(self._logits(x)) - self.one_hot[y]
+        error *= rate / np.float32(len(y))
         self.weights *= 1 - rate * np.float32(self.recipe.weight_decay)
         self.weights -= x.T @ error
         self.biases -= error.sum(axis=0)
 
-    def _choose(self, step: int, batch: Indices) -> None:
-        if len(self.val_y):
-            rows = self.choice.rows
-            losses = _losses(self._logits(self.val_x[rows]), self.val_y[rows])
+    def _choose(self, step: int, x: Floats, y: Indices) -> None:
+        if len(self.choice_y):
+            losses = _losses(self._logits(self.choice_x), self.choice_y)
             self.choice.offer(step, losses, self.weights, self.biases)
-        loss = float(_losses(self._logits(self.x[batch]), self.y[batch]).mean())
+        loss = float(_losses(self._logits(x), y).mean())
         if not np.isfinite(loss) or not np.isfinite(self.weights).all():
             raise NumericalError(
                 f"the loss became {loss} at step {step}: training left the numbers. Lower --learning_rate "
                 f"(now {self.recipe.learning_rate:g}; 0.01 is usual). Nothing was exported."
             )
 
-    def _report(self, step: int, batch: Indices) -> StepReport:
-        logits = self._logits(self.x[batch])
-        val_accuracy = val_loss = None
-        count = 0
-        if self.val_sampler is not None:
-            rows = self.val_sampler.draw(self.recipe.validation_batch_size)
-            val_logits = self._logits(self.val_x[rows])
-            val_accuracy = float((val_logits.argmax(axis=1) == self.val_y[rows]).mean())
-            val_loss = float(_losses(val_logits, self.val_y[rows]).mean())
-            count = len(rows)
+    def _report(self, step: int, x: Floats, y: Indices) -> StepReport:
+        logits = self._logits(x)
+        val_accuracy, val_loss, count = self._validate()
         return StepReport(
             step=step,
-            train_accuracy=float((logits.argmax(axis=1) == self.y[batch]).mean()),
-            cross_entropy=float(_losses(logits, self.y[batch]).mean()),
+            train_accuracy=float((logits.argmax(axis=1) == y).mean()),
+            cross_entropy=float(_losses(logits, y).mean()),
             validation_accuracy=val_accuracy,
             validation_cross_entropy=val_loss,
             validation_count=count,
@@ -263,26 +270,29 @@ class _Trainer:
             head=lambda: self._fold(step, self.weights, self.biases),
         )
 
+    def _validate(self) -> tuple[float | None, float | None, int]:
+        """Draw validation photographs: their accuracy and mean loss, and how many they are."""
+        if self.val_sampler is None:
+            return None, None, 0
+        drawn = self.val_sampler.draw(self.recipe.validation_batch_size)
+        right, losses = 0, []
+        for part in slices(len(drawn), CHUNK_ROWS):
+            y = self.val_y[drawn[part]]
+            logits = self._logits(self.validation.take(drawn[part]))
+            right += int((logits.argmax(axis=1) == y).sum())
+            losses.append(_losses(logits, y))
+        return right / len(drawn), float(np.concatenate(losses).mean()), len(drawn)
+
     def _fold(self, step: int, weights: Floats, biases: Floats) -> Head:
         """Fold (x - mean) * scale into the layer, so that it takes raw bottleneck vectors."""
-        folded = weights * self.scale[:, np.newaxis]
-        shifted = biases - self.mean @ folded
+        folded = weights * self.scaling.scale[:, np.newaxis]
+        shifted = biases - self.scaling.mean @ folded
         if not (np.isfinite(folded).all() and np.isfinite(shifted).all()):
             raise NumericalError(
                 f"the layer after step {step} is not finite. Lower --learning_rate (now {self.recipe.learning_rate:g}; "
                 "0.01 is usual). Nothing was exported."
             )
         return Head(folded, shifted, step)
-
-
-def _scaling(features: Floats) -> tuple[Floats, Floats]:
-    """Mean and 1 / spread of each feature: float32 (D,) both."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    variance = features.var(axis=0, dtype=np.float64)
-    floor = VARIANCE_FLOOR * variance.mean()
-    # All photographs alike: any scale will do, and the biases still learn.
-    spread = np.sqrt(variance + floor) if floor > 0 else np.ones_like(variance)
-    return mean.astype(np.float32), (1 / spread).astype(np.float32)
 
 
 def _losses(logits: Floats, labels: Indices) -> Floats:
@@ -298,20 +308,15 @@ def _spread(count: int, limit: int) -> Indices:
     return np.arange(count) if count <= limit else np.linspace(0, count - 1, limit).astype(np.intp)
 
 
-def _require_finite(values: Floats, what: str) -> None:
-    if not np.isfinite(values).all():
-        raise NumericalError(f"{what} holds a value that is not a finite number; nothing is trained on it")
-
-
 class _StepChoice:
     """Remembers the step with the lowest validation loss.
 
     Args:
-        rows: which validation photographs are looked at, the same at every step.
+        count: how many validation photographs are looked at, the same at every step.
     """
 
-    def __init__(self, rows: Indices) -> None:
-        self.rows = rows
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._best_loss = np.inf
         self._best: tuple[int, Floats, Floats] | None = None
 
@@ -321,6 +326,6 @@ class _StepChoice:
             self._best = (step, weights.copy(), biases.copy())
 
     def best(self, last_step: int, weights: Floats, biases: Floats) -> tuple[int, Floats, Floats]:
-        if self._best is None or len(self.rows) < MIN_VALIDATION_FOR_CHOICE:
+        if self._best is None or self._count < MIN_VALIDATION_FOR_CHOICE:
             return (last_step, weights, biases)
         return self._best

@@ -28,7 +28,7 @@ def test_all_problems_are_listed_at_once_and_nothing_is_written(tmp_path: Path, 
     place = Place(tmp_path, model_dir)
     (tmp_path / "photos" / "only one").mkdir(parents=True)
     run = place.retrain(
-        "--testing_percentage=120", "--learning-rate", "fast", "--architecture=mobilenet_0.50_225", "--random_crop=10",
+        "--testing_percentage=120", "--learning-rate", "fast", "--architecture=mobilenet_0.50_225", "--random_crop=101",
         "--output_labels=photos", "--colour", "red", image_dir="photos",
     )  # fmt: skip
     assert run.returncode == 2
@@ -38,7 +38,7 @@ def test_all_problems_are_listed_at_once_and_nothing_is_written(tmp_path: Path, 
         "  - unknown flag --colour; see --help",
         "  - expected --learning_rate to be a number, got 'fast'; its default is 0.01",
         "  - expected --testing_percentage to be 0 to 99, got --testing_percentage=120; see --help for its meaning and default",
-        "  - got --random_crop=10, but distorted training is not in this version; leave the flag away (its default trains undistorted)",
+        "  - expected --random_crop to be 0 to 100, got --random_crop=101; see --help for its meaning and default",
         "  - cannot write --output_labels=photos: it is a folder, not a file; choose another place",
         "  - --output_labels=photos lies inside --image_dir=photos, where every folder is a class; choose a place outside",
         "  - expected --architecture to be a row of `python -m retrain backbones`, got 'mobilenet_0.50_225'; did you mean mobilenet_0.50_224?",
@@ -77,12 +77,6 @@ def test_one_class_and_an_empty_class_are_refused(place: Place) -> None:
         "directly in it); put photographs into it or take it away\n"
     )
     assert not (place.folder / "tf_files").exists()
-
-
-def test_quantized_architectures_are_refused_by_name(place: Place) -> None:
-    run = place.retrain("--architecture", "mobilenet_0.50_224_quantized")
-    assert run.returncode == 2
-    assert "not in this version yet; use mobilenet_0.50_224" in run.stderr
 
 
 @pytest.mark.tensorflow

@@ -10,7 +10,7 @@ import pytest
 from support import FINGERPRINT, WIDTH, FakeEngine, digest, fake_features, write_tree
 
 from retrain.bottlenecks import BottleneckStore, Skipped, collect, collect_features, count_reasons, labels_of
-from retrain.bottlenecks.collect import skipped_csv
+from retrain.bottlenecks.skipped import skipped_csv
 from retrain.console import Console
 from retrain.dataset import scan_folder
 from retrain.errors import ImageError, NumericalError
@@ -140,6 +140,31 @@ def test_an_edit_of_equal_size_with_its_old_date_restored_is_noticed(place):
     features = place.run()
     assert place.engine.extracted == ["1.jpg"]
     assert is_right(features)
+
+
+@pytest.mark.parametrize(("read_later_ns", "noticed"), [(0, True), (3600 * 10**9, False)])
+def test_an_edit_that_leaves_size_and_dates_alone_is_noticed_only_just_after_reading(place, read_later_ns, noticed):
+    # Git's rule. Within the tick of a clock an edit changes no date; later it does, unless somebody forges the index, as
+    # is done here: that is what --verify_cache is for.
+    place.run(FakeEngine(read_later_ns=read_later_ns))
+    photo = place.photos / "cats" / "1.jpg"
+    photo.write_bytes(b"CAT 1")
+    dates = photo.stat().st_mtime_ns, photo.stat().st_ctime_ns
+    with closing(sqlite3.connect(place.cache)) as db, db:
+        db.execute("UPDATE files SET mtime_ns = ?, ctime_ns = ? WHERE path = CAST('cats/1.jpg' AS BLOB)", dates)
+    assert bool(is_right(place.run())) is noticed
+    assert place.engine.extracted == (["1.jpg"] if noticed else [])
+
+
+def test_jobs_are_made_when_asked_for(place):
+    catalog = scan_folder(str(place.photos), "folder")
+    jobs = collect._Jobs(catalog, [1, 4, 6])
+    assert [job.index for job in jobs] == [1, 4, 6]
+    assert jobs[1].path == str(place.photos / "dogs" / "0.jpg")
+    assert [job.index for job in jobs[1:]] == [4, 6]
+    assert (len(jobs), len(jobs[:2])) == (3, 2)
+    with pytest.raises(IndexError):
+        jobs[3]
 
 
 def test_equal_names_in_another_folder_are_not_taken_for_each_other(place):

@@ -4,7 +4,7 @@ import math
 import pytest
 from support import write_tree
 
-from retrain.config import RunConfig
+from retrain.config import DISTORTIONS, RunConfig
 
 
 @pytest.fixture
@@ -40,18 +40,25 @@ RANGES = [
     # name, legal, illegal
     ("max_skipped_percentage", [0.0, 0.5, 100.0], [-0.1, 100.1, math.nan, math.inf]),
     ("threads", [0, 1, 1024], [-1, 1025]),
+    ("feature_memory_mb", [0, 1, 10**9], [-1]),
     ("how_many_training_steps", [1, 10**9], [0, -1]),
     ("learning_rate", [1e-9, 1e30], [-0.01, math.nan, math.inf, -math.inf]),
     ("train_batch_size", [1, 10**6], [0, -1]),
     ("weight_decay", [0.0, 0.03, 100.0], [-0.1, math.nan, math.inf]),
     ("eval_step_interval", [1, 10**6], [0, -1]),
     ("seed", [0, 2**32 - 1], [-1, 2**32]),
+    ("tfhub_input_size", [0], [-1, 1025]),
     ("testing_percentage", [0, 89], [-1, 100]),
     ("validation_percentage", [0, 89], [-1, 100]),
     ("test_batch_size", [-1, 1, 10**6], [-2]),
     ("validation_batch_size", [-1, 1, 10**6], [-2]),
     ("cross_validation_folds", [0, 2, 100], [-1, 101]),
     ("intermediate_store_frequency", [0, 1, 10**6], [-1]),
+    ("random_crop", [0, 1, 100], [-1, 101]),
+    ("random_scale", [0, 1, 1000], [-1, 1001]),
+    ("random_brightness", [0, 1, 100], [-1, 101]),
+    ("random_colour", [0, 1, 100], [-1, 101]),
+    ("distorted_views", [8], [0, -1, 1001]),
 ]
 
 
@@ -67,11 +74,7 @@ def test_numbers_out_of_their_range_are_refused_with_the_range_and_what_came(goo
 
 
 def test_every_number_is_in_the_table_above():
-    numbers = {
-        field.name
-        for field in dataclasses.fields(RunConfig)
-        if type(field.default) in (int, float) and not field.metadata["flag"].later
-    }
+    numbers = {field.name for field in dataclasses.fields(RunConfig) if type(field.default) in (int, float)}
     assert numbers == {name for name, _, _ in RANGES}
 
 
@@ -88,10 +91,8 @@ CROSS_CHECKS = [
     ({"cross_validation_folds": 1}, "expected --cross_validation_folds to be 0 (off) or at least 2, got 1"),
     ({"label_style": "poet"}, "expected --label_style to be one of folder, poets, got 'poet'; did you mean poets?"),
     ({"split_rule": "random"}, "expected --split_rule to be one of content, poets, got 'random'"),
-    ({"flip_left_right": True}, "got --flip_left_right=True, but distorted training is not in this version"),
-    ({"random_crop": 10}, "got --random_crop=10, but distorted"),
-    ({"random_scale": 10}, "got --random_scale=10, but distorted"),
-    ({"random_brightness": -5}, "got --random_brightness=-5, but distorted"),
+    ({"distorted_views": 16}, "got --distorted_views=16 without a distortion to make them by; give --flip_left_right"),
+    ({"use_unverified": True, "flip_left_right": True}, "got --use_unverified and distortions"),
     ({"output_graph": "model.pbtxt"}, "expected --output_graph to end in .pb"),
     ({"output_graph": "x", "output_labels": "labels"}, "expected --output_graph to end in .pb"),
 ]
@@ -100,6 +101,15 @@ CROSS_CHECKS = [
 @pytest.mark.parametrize(("changes", "said"), CROSS_CHECKS)
 def test_values_that_do_not_fit_each_other_are_refused(good, changes, said):
     assert said in only_problem(good, **changes)
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_any_distortion_turns_distorted_training_on(good, name):
+    assert good.distortions() == {}
+    value = 10 if type(getattr(good, name)) is int else True
+    on = dataclasses.replace(good, **{name: value}, distorted_views=16)
+    assert on.distortions() == {name: int(value), "distorted_views": 16}
+    assert on.problems() == []
 
 
 def test_all_problems_are_listed_at_once(good):

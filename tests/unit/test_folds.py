@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import digest
 
+from retrain.bottlenecks import FileMatrix
 from retrain.errors import RetrainError
 from retrain.head import Recipe, cross_validate, train_softmax
 from retrain.head.folds import NO_VALIDATION, assign_folds
@@ -97,3 +98,33 @@ def test_copies_of_a_single_photograph_cannot_be_cross_validated_and_that_is_no_
     features, labels = data(6)
     with pytest.raises(RetrainError):
         cross_validate(features, labels, shas([1] * 6), RECIPE, 3, 5, lambda: None)
+
+
+def slow_folds(labels, digests, folds):
+    """The same deal, written down plainly."""
+    fold_of, dealt = {}, 0
+    for label in sorted(set(labels.tolist())):
+        for sha in sorted({s for s, own in zip(digests, labels.tolist(), strict=True) if own == label}):
+            if sha not in fold_of:
+                fold_of[sha] = dealt % folds
+                dealt += 1
+    return [fold_of[sha] for sha in digests]
+
+
+@given(
+    photos=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=60),
+    folds=st.integers(2, 8),
+)
+def test_contents_are_dealt_out_class_by_class_in_the_order_of_their_digests(photos, folds):
+    labels = np.array([label for label, _ in photos])
+    digests = shas([number for _, number in photos])
+    assert assign_folds(labels, digests, folds).tolist() == slow_folds(labels, digests, folds)
+
+
+def test_scores_are_the_same_bytes_from_memory_and_from_a_file(tmp_path):
+    features, labels = data(3000)
+    rows = FileMatrix(tmp_path, *features.shape)
+    rows.write(np.arange(3000), features)
+    scores = [cross_validate(x, labels, shas(range(3000)), RECIPE, 3, 3, lambda: None) for x in (features, rows)]
+    assert scores[0].tobytes() == scores[1].tobytes()
+    assert (scores[0].argmax(axis=1) == labels).mean() > 0.9

@@ -217,3 +217,11 @@ def test_who_waits_for_a_lock_gets_it_when_it_is_given_up(tmp_path):
         assert not got.wait(0.02)
     thread.join(10)
     assert got.is_set()
+
+
+def test_a_scratch_file_has_no_name_and_keeps_what_is_written(tmp_path):
+    with fsio.scratch(tmp_path) as file:
+        file.write(b"one")
+        file.seek(0)
+        assert file.read() == b"one"
+        assert list(tmp_path.iterdir()) == []

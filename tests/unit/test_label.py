@@ -1,28 +1,22 @@
-import hashlib
-from dataclasses import replace
+import dataclasses
+import io
+import os
+import sys
 
 import numpy as np
 import pytest
-from support import bundle_of, encode, tiny_graph, tiny_tflite
+from label_support import CLASSES, write_model
+from support import encode
 
 from retrain.errors import UsageError
-from retrain.exporters import frozen_graph, tflite_model
-from retrain.head import Head
-from retrain.label import FLAGS, main, read_flags
-
-CLASSES = tuple("abcdefg")
-HEAD = Head(np.zeros((12, 7), np.float32), np.arange(7, dtype=np.float32), 3)
+from retrain.label import FLAGS, LabelConfig, main, read_flags
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A model of seven classes whose scores do not depend on the photograph, and a photograph, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    bundle = bundle_of(CLASSES)
-    tflite = tflite_model(tiny_tflite(), HEAD, bundle)
-    bundle = replace(bundle, tflite_sha256=hashlib.sha256(tflite).hexdigest())
-    (tmp_path / "m.tflite").write_bytes(tflite)
-    (tmp_path / "m.pb").write_bytes(frozen_graph(tiny_graph(), HEAD, bundle))
+    write_model(tmp_path)
     (tmp_path / "p.png").write_bytes(encode(np.zeros((4, 4, 3), np.uint8)))
     return tmp_path
 
@@ -52,12 +46,40 @@ def test_labels_of_a_file_replace_the_models_own(model, capsys):
 )
 def test_a_value_of_nought_is_a_value(model, name, text, value):
     # The original ignores --input_mean 0.
-    assert read_flags([*PLAIN, f"--{name}={text}"])[name] == value
-    assert read_flags([*PLAIN, f"--{name.replace('_', '-')}", text])[name] == value
+    assert getattr(read_flags([*PLAIN, f"--{name}={text}"]), name) == value
+    assert read_flags([*PLAIN, f"--{name.replace('_', '-')}", text]).overrides == {name: value}
 
 
-def test_flags_that_are_not_given_leave_the_models_own(model):
-    assert read_flags(PLAIN) == {"graph": "m.pb", "image": "p.png"}
+def test_flags_that_are_not_given_have_their_defaults_and_leave_the_models_own(model):
+    config = read_flags(PLAIN)
+    assert config.overrides == {}
+    assert config.given == {"graph", "image"}
+    assert (config.image, config.format, config.top_k, config.output) == (("p.png",), "text", 5, None)
+
+
+def test_the_table_of_flags_and_the_config_have_the_same_fields():
+    assert {field.name for field in dataclasses.fields(LabelConfig)} == {*FLAGS, "given"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "text"),
+        (["--output=x.CSV"], "csv"),
+        (["--output=x.jsonl"], "jsonl"),
+        (["--output=x.json", "--format=csv"], "csv"),
+        (["--output=x.txt"], "text"),
+        (["--output=csv"], "csv"),
+    ],
+)
+def test_the_format_is_the_one_named_else_that_of_the_outputs_suffix(model, words, expected):
+    assert read_flags([*PLAIN, *words]).format == expected
+
+
+def test_image_takes_several_words_and_may_be_repeated(model):
+    (model / "q.png").write_bytes(b"q")
+    words = ["--graph=m.pb", "--image", "p.png", "q.png", "--top_k=1", "--image", "p.png"]
+    assert read_flags(words).image == ("p.png", "q.png", "p.png")
 
 
 @pytest.mark.parametrize(
@@ -74,13 +96,85 @@ def test_flags_that_are_not_given_leave_the_models_own(model):
         (["--image=gone.png"], "expected --image to be a file, but gone.png is not there; check the spelling"),
         (["--graph=."], "expected --graph to be a file, but . is a folder; train one with python -m retrain"),
         (["--labels=gone.txt"], "expected --labels to be a file, but gone.txt is not there; leave it away"),
+        (["--image=empty"], "expected --image to hold images, but the folder empty has none"),
+        (["--image=*.gif"], "expected --image to match a file, but nothing matches *.gif"),
+        (["--image=@list"], "expected --image=@list to name a list, but list is no file"),
+        (["--image=pipe"], "expected --image to be a file, but pipe is a pipe or device; give -"),
+        (["--image", "-", "@-"], "expected - or @- once in --image"),
+        (
+            ["--format=cvs"],
+            "expected --format to be one of text, csv, json, jsonl, parquet, got 'cvs'; did you mean csv?",
+        ),
+        (["--format=parquet"], "expected --output with --format=parquet"),
+        (["--output=empty"], "cannot write --output=empty: it is a folder, not a file"),
+        (["--output=p.png"], "expected --output to be another file than those that are read, got p.png"),
+        (["--sort_into=p.png"], "cannot write --sort_into=p.png: it is a file, not a folder"),
+        (["--sort_into=."], "expected ., where photographs are written, not to hold p.png, which is read"),
+        (["--sort_links"], "expected --sort_into with --sort_links"),
+        (["--sort_links", "--sort_into=s", "--image=-"], "expected files with --sort_links"),
+        (["--annotate=out.png", "--image=m.pb"], "expected --annotate to be a folder for several photographs"),
+        (["--top_k=0"], "expected --top_k to be 1 to 10000, got 0; leave it away for 5"),
+        (["--top_k=x"], "expected --top_k to be a number, got 'x'; leave it away for: 5"),
+        (["--min_score=1.5"], "expected --min_score to be 0 to 1, got 1.5"),
+        (["--threads=-1"], "expected --threads to be 0 to 256, got -1; leave it away for 0"),
+        (["--batch_size=0"], "expected --batch_size to be 1 to 100000, got 0"),
+        (["--watch_interval_s=1"], "expected --watch with --watch_interval_s"),
+        (["--watch=empty"], "expected --image or --watch, got both"),
     ],
 )
 def test_what_cannot_be_used_is_one_problem_that_names_what_came(model, words, said):
+    (model / "empty").mkdir()
+    os.mkfifo(model / "pipe")
     with pytest.raises(UsageError) as caught:
         read_flags([*PLAIN, *words])
     (problem,) = caught.value.problems
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--watch=gone"], "expected --watch to be a folder, but gone is not there; make it first"),
+        (["--watch=p.png"], "expected --watch to be a folder, but p.png is a file"),
+        (["--watch=in", "--format=json"], "expected --format to be text, csv or jsonl with --watch, got json"),
+        (["--watch=in", "--output=o.txt"], "expected --format=csv or jsonl with --watch and --output, got text"),
+        (["--watch=in", "--output=old.csv"], "expected --output=old.csv to be new, or to have its journal"),
+        (["--watch=in", "--sort_into=in"], "expected in, where photographs are written, not to hold in, which is read"),
+    ],
+)
+def test_a_watch_that_cannot_work_is_refused(model, words, said):
+    (model / "in").mkdir()
+    (model / "old.csv").write_text("something of somebody's\n")
+    with pytest.raises(UsageError) as caught:
+        read_flags(["--graph=m.pb", *words])
+    (problem,) = caught.value.problems
+    assert said in problem
+
+
+def test_without_pyarrow_parquet_is_refused_with_the_command_that_installs_it(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'retrain-photos\[parquet\]'"):
+        read_flags([*PLAIN, "--output=x.parquet"])
+
+
+def test_a_photograph_from_standard_input_is_printed_in_the_originals_layout(model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((model / "p.png").read_bytes())))
+    assert main(["--graph=m.pb", "--image", "-", "--top_k=1"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert (out[0], out[2], out[3:]) == ("", "", ["g (score=0.63270)"])
+
+
+def test_a_best_score_that_is_too_low_is_unknown(model, capsys):
+    assert main([*PLAIN, "--min_score=0.7", "--top_k=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == ["unknown", "g (score=0.63270)"]
+
+
+def test_one_photograph_can_be_written_sorted_and_annotated(model, capsys):
+    assert main([*PLAIN, "--output=o.txt", "--sort_into=s", "--annotate=a.png"]) == 0
+    assert capsys.readouterr().out == ""
+    assert (model / "o.txt").read_text().splitlines()[3] == "g (score=0.63270)"
+    assert (model / "s/g/p.png").read_bytes() == (model / "p.png").read_bytes()
+    assert (model / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_several_problems_are_listed_at_once(model, capsys):

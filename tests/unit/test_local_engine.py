@@ -6,8 +6,10 @@ import pytest
 from support import digest, fake_features
 
 from retrain.bottlenecks import Job
-from retrain.engines import LocalEngine, local
+from retrain.engines import LocalEngine, local, work
+from retrain.engines.budget import BudgetClosedError, ByteBudget
 from retrain.errors import ImageError, NumericalError
+from retrain.images import read_image_file
 
 
 @pytest.fixture
@@ -62,6 +64,14 @@ def test_what_is_no_image_becomes_an_answer_with_its_error(jobs, tmp_path):
     assert all(answer.vector is None for answer in answers if answer.error)
 
 
+def no_thread_is_left():
+    """Wait until the pools' threads have ended; they are told to, not waited for."""
+    deadline = time.monotonic() + 10
+    while [thread for thread in threading.enumerate() if thread.name.startswith(("extract", "read"))]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("error", [NumericalError("nan"), ZeroDivisionError("a bug"), MemoryError()])
 def test_any_other_error_ends_the_extraction(jobs, error):
     def failing(data):
@@ -72,16 +82,18 @@ def test_any_other_error_ends_the_extraction(jobs, error):
     answers = []
     with pytest.raises(type(error)):
         answers.extend(LocalEngine(failing, threads=2).extract(jobs, set()))
-    assert threading.active_count() < 10
+    no_thread_is_left()
 
 
-def test_a_photograph_that_changes_while_it_is_read_has_no_stamp(jobs):
-    def meddling(data):
-        with open(jobs[2].path, "ab") as file:  # noqa: PTH123
+def test_a_photograph_that_changes_while_it_is_read_has_no_stamp(jobs, monkeypatch):
+    def meddling(path):
+        data = read_image_file(path)
+        with open(path, "ab") as file:  # noqa: PTH123
             file.write(b"more")
-        return fake_features(data)
+        return data
 
-    (answer,) = LocalEngine(meddling, threads=1).extract([jobs[2]], set())
+    monkeypatch.setattr(work, "read_image_file", meddling)
+    (answer,) = LocalEngine(fake_features, threads=1).extract([jobs[2]], set())
     assert answer.stamp is None
     assert answer.sha256 == digest(b"photo 2")
 
@@ -104,16 +116,79 @@ def test_only_a_few_jobs_a_thread_are_taken_ahead(jobs, threads):
     answers = LocalEngine(fake_features, threads).extract(many, set())
     for taken in range(1, 101):
         next(answers)
-        assert many.taken <= taken + threads * local._QUEUE_PER_THREAD
+        assert many.taken <= taken + local._QUEUE
     answers.close()
-    assert many.taken <= 101 + threads * local._QUEUE_PER_THREAD
+    assert many.taken <= 101 + local._QUEUE
+
+
+def test_files_are_read_while_others_are_extracted(jobs, monkeypatch):
+    all_read = threading.Event()
+    read = []
+
+    def noted(path):
+        read.append(path)
+        if len(read) == len(jobs):
+            all_read.set()
+        return read_image_file(path)
+
+    def patient(data):
+        assert all_read.wait(timeout=10), "the one extracting thread is busy, and nothing is read meanwhile"
+        return fake_features(data)
+
+    monkeypatch.setattr(work, "read_image_file", noted)
+    assert len(list(LocalEngine(patient, threads=1).extract(jobs, set()))) == 40
+
+
+@pytest.mark.parametrize("limit", [20, 7, 1])  # two files of 7 or 8 bytes; not one of them, but one goes alone
+def test_bytes_read_ahead_are_bounded(jobs, monkeypatch, limit):
+    out, most, lock = 0, 0, threading.Lock()
+
+    def counted(path):
+        nonlocal out, most
+        data = read_image_file(path)
+        with lock:
+            out += len(data)
+            most = max(most, out)
+        return data
+
+    def slow(data):
+        nonlocal out
+        time.sleep(0.001)
+        with lock:
+            out -= len(data)
+        return fake_features(data)
+
+    monkeypatch.setattr(local, "MAX_READ_AHEAD_BYTES", limit)
+    monkeypatch.setattr(work, "read_image_file", counted)
+    assert [answer.index for answer in LocalEngine(slow, threads=2).extract(jobs, set())] == list(range(40))
+    assert most <= max(limit, 8)
+
+
+def test_a_closed_budget_wakes_and_refuses():
+    budget = ByteBudget(10)
+    budget.take(10)
+    refused = []
+
+    def wait():
+        try:
+            budget.take(1)
+        except BudgetClosedError:
+            refused.append(True)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    budget.close()
+    waiting.join(timeout=10)
+    assert refused == [True]
+    with pytest.raises(BudgetClosedError):
+        budget.take(1)
 
 
 def test_closing_in_the_middle_leaves_no_thread_behind(jobs):
     answers = LocalEngine(fake_features, threads=3).extract(jobs, set())
     next(answers)
     answers.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("extract")]
+    no_thread_is_left()
 
 
 def test_no_jobs_have_no_answers():

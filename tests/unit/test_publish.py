@@ -52,7 +52,7 @@ def config(tmp_path):
 
 
 def bundle(backbone):
-    return describe(backbone, LABELS, "final_result", RECIPE, TABLE)
+    return describe(backbone, LABELS, "final_result", RECIPE, TABLE, {})
 
 
 def test_a_model_is_described_by_what_made_it(backbone):

@@ -43,3 +43,18 @@ def test_a_batch_may_be_larger_than_the_data_and_is_of_the_size_asked_for():
 def test_later_draws_are_other_draws():
     one = sampler()
     assert (one.draw(100) != one.draw(100)).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_as_many_views_of_each_photograph_class_photograph_and_view_are_drawn_alike(seed):
+    # Rows as Material.training_rows gives them: photographs of classes of 1, 2 and 9 with 4 views each.
+    views = 4
+    photographs = np.array([3] + [0] * 2 + [7] * 9)
+    drawn = sampler(seed, np.repeat(photographs, views)).draw(36_000)
+    photograph, view = drawn // views, drawn % views
+    for label, count in ((3, 1), (0, 2), (7, 9)):
+        of_class = photograph[photographs[photograph] == label]
+        assert abs(len(of_class) - 12_000) < 5 * np.sqrt(36_000 * 2 / 9)
+        counts = np.bincount(of_class, minlength=12)[photographs == label]
+        assert np.abs(counts - len(of_class) / count).max() < 6 * np.sqrt(len(of_class) / count)
+    assert np.abs(np.bincount(view, minlength=views) - 9_000).max() < 5 * np.sqrt(36_000 * 3 / 16)

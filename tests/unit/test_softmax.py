@@ -1,11 +1,16 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from retrain.bottlenecks import FileMatrix, MemoryMatrix
 from retrain.errors import NumericalError, RetrainError
 from retrain.head import ClassBalancedSampler, Observer, Recipe, softmax, train_softmax
-from retrain.head.softmax import VARIANCE_FLOOR, _losses, _scaling, _spread, _StepChoice
+from retrain.head.scaling import CHUNK_ROWS, VARIANCE_FLOOR, Moments, scale_training
+from retrain.head.softmax import _losses, _spread, _StepChoice
 
 NONE = np.zeros(0, np.intp)
 RECIPE = Recipe(steps=60, learning_rate=0.1, batch_size=20, weight_decay=0.03)
@@ -71,14 +76,6 @@ def test_training_is_plain_gradient_descent_and_the_scaling_is_folded_in(decay, 
     head = train_softmax(features, labels, NONE, recipe, 3)
     logits = features @ head.weights + head.biases
     assert np.abs(logits - reference(features, labels, recipe, 3)).max() < 1e-5 * max(1, np.abs(logits).max())
-
-
-def test_scaling_centres_and_shrinks_by_the_spread_with_a_floor():
-    features = np.random.default_rng(0).standard_normal((500, 4)).astype(np.float32) * [1, 10, 0.001, 3] + 5
-    mean, scale = _scaling(features.astype(np.float32))
-    variance = features.var(axis=0)
-    assert mean == pytest.approx(features.mean(axis=0), rel=1e-5)
-    assert scale == pytest.approx(1 / np.sqrt(variance + VARIANCE_FLOOR * variance.mean()), rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
@@ -206,7 +203,7 @@ def test_nothing_to_train_on_is_an_error_on_purpose():
 
 
 def offered(losses_by_step):
-    choice = _StepChoice(np.arange(len(losses_by_step[0])))
+    choice = _StepChoice(len(losses_by_step[0]))
     for step, losses in enumerate(losses_by_step):
         marked = np.full((1, 1), step, np.float32)
         choice.offer(step, np.array(losses, np.float32), marked, marked[0])
@@ -234,7 +231,7 @@ def test_the_best_step_is_kept_where_there_are_photographs_enough_to_choose_by(l
 
 
 def test_the_best_step_is_a_copy_of_its_time():
-    choice = _StepChoice(np.arange(10))
+    choice = _StepChoice(10)
     weights = np.ones((1, 1), np.float32)
     choice.offer(0, TEN, weights, weights[0])
     weights += 1
@@ -256,3 +253,146 @@ def test_rows_are_picked_evenly(count, limit, length):
     rows = _spread(count, limit)
     assert len(set(rows.tolist())) == len(rows) == length
     assert not count or (rows[0], rows[-1]) == (0, count - 1)
+
+
+def in_file(folder, features):
+    rows = FileMatrix(folder, *features.shape)
+    rows.write(np.arange(len(features)), features)
+    return rows
+
+
+def large(count=2 * CHUNK_ROWS + 77, seed=0):
+    """More photographs than are worked on at a time, in an order of their own."""
+    features, labels = clusters(count, seed=seed)
+    training, validation = np.split(np.random.default_rng(seed).permutation(count), [int(0.8 * count)])
+    return features, labels, training, validation
+
+
+@pytest.mark.parametrize("validation_batch_size", [100, -1])
+def test_a_head_and_its_reports_are_the_same_bytes_from_memory_and_from_a_file(tmp_path, validation_batch_size):
+    features, labels, training, validation = large(8 * CHUNK_ROWS)
+    recipe, told = replace(RECIPE, validation_batch_size=validation_batch_size), []
+    heads = []
+    for rows in (features, MemoryMatrix(features), in_file(tmp_path, features)):
+        reports = []
+        heads.append(train_softmax(rows, labels, validation, recipe, 3, [Observer(7, reports.append)], training))
+        told.append(
+            [(r.step, r.train_accuracy, r.cross_entropy, r.validation_accuracy, r.validation_count) for r in reports]
+            + [r.validation_cross_entropy for r in reports]
+            + [r.logits.tobytes() for r in reports]
+        )
+    assert same(heads[0], heads[1])
+    assert same(heads[0], heads[2])
+    assert told[0] == told[1] == told[2]
+
+
+def test_classes_are_the_same_bytes_from_memory_and_from_a_file(tmp_path):
+    features, labels, training, validation = large()
+    head = train_softmax(features, labels, validation, RECIPE, 3, training=training)
+    for wanted in (training, validation, validation[:1], NONE):
+        scores = [head.classify(rows, wanted) for rows in (features, in_file(tmp_path, features))]
+        assert scores[0].shape == (len(wanted), 3)
+        assert scores[0].tobytes() == scores[1].tobytes()
+        assert scores[0] == pytest.approx(head.probabilities(features[wanted]), abs=1e-6)
+
+
+HEAD_HASH = """
+import hashlib, sys, tempfile, pathlib
+import numpy as np
+from retrain.bottlenecks import FileMatrix
+from retrain.head import Recipe, train_softmax
+x = np.random.default_rng(0).standard_normal((5000, 256)).astype(np.float32)
+y = np.arange(5000) % 40
+rows = FileMatrix(pathlib.Path(tempfile.gettempdir()), *x.shape)
+rows.write(np.arange(len(x)), x)
+head = train_softmax(rows, y, np.arange(2500), Recipe(20, 0.1, 500, 0.03), 40)
+scores = head.classify(rows, np.arange(5000))
+print(hashlib.sha256(head.weights.tobytes() + head.biases.tobytes() + scores.tobytes()).hexdigest())
+"""
+
+
+def test_the_number_of_threads_changes_no_bit():
+    hashes = [
+        subprocess.run(
+            [sys.executable, "-c", HEAD_HASH],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert len(hashes[0]) == 65
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("split", [[1], [500], [1, 2, 3, 900], [100] * 9])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_moments_of_parts_are_those_of_the_whole(split, offset):
+    generator = np.random.default_rng(0)
+    features = (generator.standard_normal((1000, 5)) * [1, 10, 0.01, 3, 0] + offset).astype(np.float32)
+    moments = Moments(5)
+    for part in np.split(features, np.unique(np.cumsum(split))):
+        moments.add(part)
+    wide = features.astype(np.float64)
+    assert moments._mean == pytest.approx(wide.mean(axis=0), rel=1e-12, abs=1e-12)
+    assert moments._squares / 1000 == pytest.approx(wide.var(axis=0), rel=1e-6, abs=1e-20)
+
+
+def test_scaling_centres_and_shrinks_by_the_spread_with_a_floor(tmp_path):
+    features, _, training, _ = large()
+    features = features * np.array([1, 10, 0.001, 3, 1, 1], np.float32) + 5
+    x = features[training].astype(np.float64)
+    variance = x.var(axis=0)
+    scale = 1 / np.sqrt(variance + VARIANCE_FLOOR * variance.mean())
+    for rows in (MemoryMatrix(features), in_file(tmp_path, features)):
+        scaling, scaled = scale_training(rows, training)
+        assert scaling.mean == pytest.approx(x.mean(axis=0), rel=1e-6)
+        assert scaling.scale == pytest.approx(scale, rel=1e-6)
+        places = np.array([5, 0, 5, len(training) - 1])
+        assert scaled.take(places) == pytest.approx((x[places] - x.mean(axis=0)) * scale, abs=1e-4)
+
+
+@pytest.mark.parametrize("row", [0, 1500, 2000])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_no_finite_number_is_refused_wherever_it_lies(tmp_path, row, value):
+    features, labels = clusters(2100)
+    features[row, 2] = value
+    training, validation = np.arange(1400), np.arange(1400, 1800)
+    for rows in (features, in_file(tmp_path, features)):
+        with pytest.raises(NumericalError, match="nothing is trained on it"):
+            train_softmax(rows, labels, validation, RECIPE, 3, training=training)
+
+
+def test_a_row_that_is_no_finite_number_gets_no_class(tmp_path):
+    features, labels = clusters()
+    head = train_softmax(features, labels, NONE, RECIPE, 3)
+    features[80] = np.nan
+    for rows in (features, in_file(tmp_path, features)):
+        assert head.classify(rows, np.arange(80)).shape == (80, 3)
+        with pytest.raises(NumericalError, match="it has no class"):
+            head.classify(rows, np.arange(90))
+
+
+def test_huge_but_finite_features_do_not_overflow_the_moments():
+    moments = Moments(1)
+    top = np.finfo(np.float32).max
+    for _ in range(3):
+        moments.add(np.array([[top], [-top]], np.float32))
+    assert moments.scaling().mean.tolist() == [0.0]
+
+
+def test_a_file_is_never_read_as_a_whole(tmp_path, monkeypatch):
+    features, labels, training, validation = large(4 * CHUNK_ROWS)
+    rows, most = in_file(tmp_path, features), 0
+    real = FileMatrix.take
+
+    def take(self, indices):
+        nonlocal most
+        most = max(most, len(indices))
+        return real(self, indices)
+
+    monkeypatch.setattr(FileMatrix, "take", take)
+    head = train_softmax(rows, labels, validation, replace(RECIPE, validation_batch_size=-1), 3, training=training)
+    head.classify(rows, training)
+    assert most == CHUNK_ROWS

@@ -203,6 +203,27 @@ def test_a_file_changed_just_before_it_was_read_is_not_believed(path, mtime_s, c
     assert recognised(path, record) is trusted
 
 
+def test_a_date_that_no_database_holds_is_not_remembered(path):
+    # ext4 dates files until 2446; in nanoseconds, the year 2262 is the end of 63 bits.
+    for record in (
+        ImageRecord("cats/1.jpg", 0, 100, 2**63, 1000 * S),
+        ImageRecord("cats/1.jpg", 0, 100, 1000 * S, -(2**63) - 1),
+    ):
+        remembered(path, record)
+        assert not recognised(path, record)
+    remembered(path, ImageRecord("cats/1.jpg", 0, 100, 2**63 - 1, 1000 * S))
+    assert not recognised(path, ImageRecord("cats/1.jpg", 0, 100, 2**63 - 1, 1000 * S))
+
+
+def test_more_files_than_one_statement_takes_are_recognised(path, monkeypatch):
+    monkeypatch.setattr(store, "_BATCH_FILES", 3)
+    records = [ImageRecord(f"cats/{n}.jpg", 0, n, 1000 * S, 1001 * S) for n in range(10)]
+    with opened(path) as cache:
+        cache.put([], "photos", [(record, LONG_AFTER, digest(b"%d" % record.size)) for record in records[:8]])
+        found = cache.recognise("photos", records)
+    assert found == [*(digest(b"%d" % n) for n in range(8)), None, None]
+
+
 def test_equal_names_in_two_image_folders_do_not_answer_for_each_other(path, tmp_path):
     remembered(path, root=str(tmp_path / "a"))
     assert recognised(path, root=str(tmp_path / "a"))
@@ -249,6 +270,35 @@ def test_a_file_that_is_no_database_is_set_aside_and_not_deleted(path, content):
         assert cache.known_hashes() == set()
     with opened(path) as cache:
         assert cache.set_aside is None
+
+
+@pytest.mark.parametrize(("width", "page"), [(512, 16384), (1280, 16384), (1281, 32768), (2048, 32768)])
+def test_a_page_of_a_new_cache_holds_three_vectors_or_more(path, width, page):
+    with opened(path, width=width) as cache:
+        assert cache._db.execute("PRAGMA page_size").fetchone() == (page,)
+        (before,) = cache._db.execute("PRAGMA page_count").fetchone()
+        cache.put([(bytes([n]) * 32, np.ones(width, np.float32)) for n in range(240)], "photos", [])
+        (after,) = cache._db.execute("PRAGMA page_count").fetchone()
+    assert after - before <= 240 // 3 + 3  # and the index of their digests
+
+
+def test_a_cache_of_small_pages_from_an_earlier_version_is_read_and_written(path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA page_size = 4096")
+        db.execute("VACUUM")
+    hashes = filled(path)
+    with opened(path) as cache:
+        assert cache._db.execute("PRAGMA page_size").fetchone() == (4096,)
+        assert cache.read_matrix(hashes)[1] == []
+
+
+def test_facts_that_a_later_version_notes_do_not_hinder(path):
+    hashes = filled(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO meta VALUES ('later', 'fact')")
+    with opened(path) as cache:
+        assert cache.read_matrix(hashes)[1] == []
 
 
 def test_an_empty_file_is_a_new_cache(path):

@@ -1,0 +1,145 @@
+"""List a folder of class folders under a fsspec URL, by listings alone: no photograph is opened here."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from retrain import storage
+from retrain.console import printable
+from retrain.dataset.labels import make_labels
+from retrain.dataset.scan import IMAGE_SUFFIXES, Catalog, ImageRecord, scan_folder
+from retrain.storage import RemoteFile
+
+# Class folders listed at a time: a listing is waiting, not work.
+_LISTINGS = 16
+
+
+@dataclass(frozen=True)
+class RemoteCatalog(Catalog):
+    """A catalog whose root is a URL."""
+
+    def full_path(self, record: ImageRecord) -> str:
+        """Say where a photograph lies.
+
+        Args:
+            record: one of ``records``.
+
+        Returns:
+            Its URL.
+        """
+        return _join(self.root, record.path)
+
+
+def scan_photographs(root: str, label_style: str) -> Catalog:
+    """List the photographs of every class, on a disk or under a URL.
+
+    Args:
+        root: an existing folder, or the URL of one, with one sub-folder a class.
+        label_style: "folder" or "poets", see labels.make_labels.
+
+    Returns:
+        What was found, problems included; nothing is raised for a bad layout.
+    """
+    return scan_url(root, label_style) if storage.is_url(root) else scan_folder(root, label_style)
+
+
+def scan_url(root: str, label_style: str) -> RemoteCatalog:
+    """List the photographs of every class under a URL.
+
+    Args:
+        root: URL of a folder with one sub-folder a class.
+        label_style: "folder" or "poets", see labels.make_labels.
+
+    Returns:
+        What was found, problems included; nothing is raised for a bad layout.
+    """
+    top = _list(root)
+    if isinstance(top, str):
+        return RemoteCatalog(root, (), (), problems=(top,))
+    left_out: Counter[str] = Counter()
+    folders = [entry.name for entry in top if entry.is_folder and not _hidden(entry.name, left_out)]
+    loose = sum(not entry.is_folder and not entry.name.startswith(".") and _suffix(entry) for entry in top)
+    if loose:
+        left_out["image directly in the image folder, in no class"] = loose
+    labels, problems = make_labels(folders, label_style)
+    records: list[ImageRecord] = []
+    with ThreadPoolExecutor(_LISTINGS, thread_name_prefix="list") as pool:
+        listings = pool.map(_list, [_join(root, folder) for folder in folders])
+        for label, (folder, listing) in enumerate(zip(folders, listings, strict=True)):
+            found = _take_class(root, folder, label, listing, left_out)
+            if isinstance(found, str):
+                problems.append(found)
+            else:
+                records.extend(found)
+    problems += _class_count_problems(root, folders, loose)
+    return RemoteCatalog(root, labels, tuple(records), dict(left_out), tuple(problems))
+
+
+def _join(root: str, name: str) -> str:
+    return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
+
+
+def _list(url: str) -> list[RemoteFile] | str:
+    try:
+        return storage.list_folder(url)
+    except OSError as error:
+        return f"cannot list {printable(url)}: {error}; check that it may be read"
+
+
+def _hidden(name: str, left_out: Counter[str]) -> bool:
+    if not name.startswith("."):
+        return False
+    left_out["hidden (name starts with a dot)"] += 1
+    return True
+
+
+def _suffix(entry: RemoteFile) -> bool:
+    """Whether a file that lies in no class is named as an image is."""
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return suffix != "" and suffix in IMAGE_SUFFIXES
+
+
+def _take_class(
+    root: str, folder: str, label: int, listing: list[RemoteFile] | str, left_out: Counter[str]
+) -> list[ImageRecord] | str:
+    if isinstance(listing, str):
+        return listing
+    records = [r for entry in listing if (r := _record(entry, folder, label, left_out)) is not None]
+    if records:
+        return records
+    nested = next((entry.name for entry in listing if entry.is_folder), None)
+    hint = f" (its sub-folder {printable(nested)!r} is not read: photographs must lie directly in it)" if nested else ""
+    where = printable(_join(root, folder))
+    return f"class folder {where!r} holds no images{hint}; put photographs into it or take it away"
+
+
+def _record(entry: RemoteFile, folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
+    if _hidden(entry.name, left_out):
+        return None
+    if entry.is_folder:
+        left_out["sub-folder of a class folder"] += 1
+        return None
+    if os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+        left_out["suffix of no known image format"] += 1
+        return None
+    return ImageRecord(f"{folder}/{entry.name}", label, entry.size, entry.mtime_ns, entry.tag)
+
+
+def _class_count_problems(root: str, folders: Sequence[str], loose: int) -> list[str]:
+    if len(folders) > 1:
+        return []
+    advice = "make one sub-folder a class and put its photographs there"
+    if not folders:
+        what = f"; {loose} images lie directly in it" if loose else ""
+        return [f"No valid folders of images found at {root}{what}: {advice}"]
+    only = _join(root, folders[0])
+    inner = _list(only)
+    if not isinstance(inner, str) and sum(entry.is_folder for entry in inner) > 1:
+        advice = f"{only} itself has sub-folders, so --image_dir {only} may be what is meant"
+    return [
+        f"Only one valid folder of images found at {root} - multiple classes are needed for classification: {advice}"
+    ]

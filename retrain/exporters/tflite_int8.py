@@ -1,0 +1,186 @@
+"""A LiteRT file in 8-bit integers: a third of the size, about twice as fast, and close to the float32 model.
+
+TensorFlow converts it in a process of its own (quantise.py). Then the head's layer is fitted anew: rounding every
+activation of a backbone to 8 bits shifts its features by a tenth, much of it always in the same direction, and a head
+that knows this makes up for some of it. Share of photographs with the float32 model's first label, without and with,
+MobileNet 0.50: flowers 99.5 and 100 % of 375; TrashNet 95.5 % of 400 and 97.2 % of 600, which is refused all the same.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain import fsio
+from retrain.backbones.prepare import run_child
+from retrain.bundle import TFLITE_ENTRY, Bundle
+from retrain.errors import ModelError
+from retrain.exporters.tflite import add_metadata, pack
+from retrain.head import Head
+from retrain.images import Floats, InputSpec, Pixels, normalise
+from retrain.litert import open_model
+
+Indices = npt.NDArray[np.intp]
+
+# Each costs a slow pass of the converter's.
+MOST_CALIBRATED = 200
+# How much the fit holds on to the trained weights, in units of the features' mean variance.
+_RIDGE = 0.25
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Photographs that quantisation is fitted to.
+
+    Args:
+        pixels: uint8 (N, H, W, 3), RGB, of the model's input size.
+        logits: float32 (N, C), what the float32 model's head gives for them, before its softmax.
+    """
+
+    pixels: Pixels
+    logits: Floats
+
+
+def calibration_rows(labels: Indices, training: Indices, seed: int) -> Indices:
+    """Choose training photographs to calibrate on, as many of each class as there are, up to MOST_CALIBRATED in all.
+
+    Args:
+        labels: intp (N,), the class of each photograph.
+        training: intp (T,), those that were trained on.
+        seed: of the draw.
+
+    Returns:
+        intp (M,), class after class in turn, none twice.
+    """
+    shuffled = np.random.default_rng([seed, 4]).permutation(training)
+    place = np.zeros(len(shuffled), np.intp)
+    for label in np.unique(labels[shuffled]):
+        mine = labels[shuffled] == label
+        place[mine] = np.arange(mine.sum())
+    return shuffled[np.argsort(place, kind="stable")][:MOST_CALIBRATED]
+
+
+def int8_model(graph: bytes, head: Head, bundle: Bundle, calibration: Calibration) -> bytes:
+    """Make the int8 model.
+
+    Args:
+        graph: the frozen graph of backbone and head.
+        head: its layer, on raw bottleneck vectors.
+        bundle: goes inside; names the softmax.
+        calibration: photographs of the training.
+
+    Returns:
+        A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), probabilities; integers in between, builtin operations.
+
+    Raises:
+        ModelError: the architecture cannot be converted.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    converted = _converted(graph, bundle, calibration.pixels)
+    model = schema.ModelT.InitFromPackedBuf(converted, 0)
+    layer = _head_layer(model)
+    features = _quantised_features(converted, calibration.pixels, bundle.input_spec)
+    _set_head(model, layer, fitted_head(head, features, calibration.logits))
+    model.signatureDefs = None  # they name tensors by the names of the graph
+    add_metadata(model, TFLITE_ENTRY, bundle.to_json())
+    return pack(model, len(converted))
+
+
+def fitted_head(head: Head, features: Floats, logits: Floats) -> Head:
+    """Fit a head to features that are off, so that it gives the same logits: ridge regression towards its weights.
+
+    Args:
+        head: trained on exact features.
+        features: float32 (N, D), the inexact ones.
+        logits: float32 (N, C), what the head gives for the exact ones.
+
+    Returns:
+        The head for inexact features.
+    """
+    centre = features.mean(axis=0, dtype=np.float64)
+    x = features - centre
+    gram = x.T @ x
+    ridge = _RIDGE * np.trace(gram) / len(gram) + 1e-9
+    wanted = logits - logits.mean(axis=0, dtype=np.float64) - x @ head.weights
+    weights = head.weights + np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ wanted)
+    biases = logits.mean(axis=0, dtype=np.float64) - centre @ weights
+    return Head(weights.astype(np.float32), biases.astype(np.float32), head.step)
+
+
+def _converted(graph: bytes, bundle: Bundle, pixels: Pixels) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="retrain-int8-") as folder:
+        place = Path(folder)
+        fsio.write_bytes(place / "graph.pb", graph)
+        with fsio.replacing(place / "pixels.npy") as file:
+            np.save(file, pixels, allow_pickle=False)
+        words = [place / "graph.pb", bundle.output_node, place / "pixels.npy", bundle.input_mean, bundle.input_std]
+        child = run_child("retrain.exporters.quantise", *map(str, words), str(place / "int8.tflite"))
+        if child.returncode != 0:
+            tail = "\n".join((child.stderr or child.stdout).strip().splitlines()[-5:])
+            raise ModelError(
+                f"{bundle.architecture} cannot be converted to int8; leave _quantized away. TensorFlow says:\n{tail}"
+            )
+        return (place / "int8.tflite").read_bytes()
+
+
+def _head_layer(model: Any) -> Any:  # noqa: ANN401
+    """Find the operation of the head: the last FULLY_CONNECTED."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    wanted = schema.BuiltinOperator.FULLY_CONNECTED
+    for operator in reversed(model.subgraphs[0].operators):
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == wanted:
+            return operator
+    raise ModelError("expected the converted model to end in the head's FULLY_CONNECTED, it has none")
+
+
+def _quantised_features(converted: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
+    """Compute what the head is given: float32 (N, D), read off the integers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(converted, 0)
+    graph, layer = model.subgraphs[0], _head_layer(model)
+    source = layer.inputs[0]
+    scale, zero = _scale_of(graph.tensors[source])
+    graph.operators = graph.operators[: graph.operators.index(layer)]
+    graph.outputs, model.signatureDefs = [source], None
+    opened = open_model(pack(model, len(converted)))
+    rows = [opened.run(partial(normalise, picture, spec)).ravel() for picture in pixels]
+    return (np.stack(rows).astype(np.float32) - np.float32(zero)) * np.float32(scale)
+
+
+def _set_head(model: Any, layer: Any, head: Head) -> None:  # noqa: ANN401
+    """Put a head's numbers in the place of those that are there, in the integers of that place."""
+    tensors = model.subgraphs[0].tensors
+    source, weights, biases = (tensors[index] for index in layer.inputs)
+    scale, _ = _scale_of(source)
+    rows = head.weights.T.astype(np.float64)
+    steps = np.abs(rows).max(axis=1) / 127
+    if len(weights.quantization.scale) == 1:
+        steps[:] = steps.max()
+    steps = np.maximum(steps, np.finfo(np.float32).tiny * 1e6)
+    _set_numbers(model, weights, np.rint(rows / steps[:, None]).astype(np.int8), steps)
+    limits = np.iinfo(np.int32)
+    whole = np.rint(head.biases / (scale * steps)).clip(limits.min, limits.max)
+    _set_numbers(model, biases, whole.astype("<i4"), scale * steps)
+
+
+def _set_numbers(model: Any, tensor: Any, values: npt.NDArray[Any], steps: npt.NDArray[np.float64]) -> None:  # noqa: ANN401
+    if list(tensor.shape) != list(values.shape):
+        raise ModelError(f"expected the converted head to have shape {values.shape}, got {tuple(tensor.shape)}")
+    model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+    tensor.quantization.scale = steps[: len(tensor.quantization.scale)].astype(np.float32)
+    tensor.quantization.min = tensor.quantization.max = None
+
+
+def _scale_of(tensor: Any) -> tuple[float, int]:  # noqa: ANN401
+    if tensor.quantization is None or tensor.quantization.scale is None:
+        raise ModelError("expected the converted head to take integers, it takes floating-point numbers")
+    return float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])

@@ -1,0 +1,138 @@
+"""The story of label_image: flags, model, photographs, rows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from retrain.classifier import Classifier, Result
+from retrain.commandline import exit_codes
+from retrain.console import Console, printable
+from retrain.errors import UsageError
+from retrain.label.flags import LabelConfig, read_flags
+from retrain.label.handling import steps_of
+from retrain.label.rows import row_of
+from retrain.label.sources import count, is_one_file, photographs, skipping
+from retrain.label.writers import guess_lines, text_stream
+
+_KEPT = "no file was half written; rows of jsonl and --watch are kept"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run ``python -m label_image``.
+
+    Args:
+        words: the command line; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    with exit_codes("label_image", kept=_KEPT) as code:
+        config = read_flags(sys.argv[1:] if words is None else words)
+        classifier = open_classifier(config)
+        if config.watch is not None:
+            from retrain.label.watching import watch
+
+            code[0] = watch(classifier, config)
+        elif config.format == "text" and is_one_file(config.image):
+            name_one(classifier, config)
+        else:
+            name_many(classifier, config)
+    return code[0]
+
+
+def open_classifier(config: LabelConfig) -> Classifier:
+    """Open the model, once, with what is overridden.
+
+    Args:
+        config: graph, labels and what stands in place of the model's own words.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        UsageError: what was given does not fit the model.
+        ModelError: the file is no model.
+    """
+    classifier = Classifier.open(config.graph, **config.overrides)
+    bundle = classifier.bundle
+    layers = (("input_layer", config.input_layer, bundle.input_node),
+              ("output_layer", config.output_layer, bundle.output_node))  # fmt: skip
+    problems = [
+        f"expected --{flag} to be {expected!r}, the name in {config.graph}, got {given!r}; leave it away"
+        for flag, given, expected in layers
+        if given is not None and given.removesuffix(":0").removeprefix("import/") != expected
+    ]
+    if config.labels is not None:
+        labels = tuple(Path(config.labels).read_text(encoding="utf-8", errors="replace").splitlines())
+        if len(labels) != len(bundle.labels):
+            problems.append(
+                f"expected --labels to have {len(bundle.labels)} lines, one a class of {config.graph}, got "
+                f"{len(labels)} in {config.labels}; leave it away, the model knows its labels"
+            )
+        else:
+            classifier.bundle = replace(bundle, labels=labels)
+    if problems:
+        raise UsageError(problems)
+    return classifier
+
+
+def name_one(classifier: Classifier, config: LabelConfig) -> None:
+    """Name one photograph and print it as the original does.
+
+    Args:
+        classifier: the model.
+        config: with one photograph.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    (photograph,) = photographs(config.image, skipping(()))
+    start = time.perf_counter()
+    guesses = tuple(classifier.classify(photograph.image, config.top_k))
+    took_s = time.perf_counter() - start
+    row = row_of(photograph.path, Result(0, photograph.path, guesses), config.min_score)
+    for step in steps_of(config, classifier.bundle.labels):
+        step(photograph, row)
+    with text_stream(config.output) as stream:
+        stream.write(f"\nEvaluation time (1-image): {took_s:.3f}s\n\n")
+        stream.writelines(f"{line}\n" for line in guess_lines(row.label, guesses))
+
+
+def name_many(classifier: Classifier, config: LabelConfig) -> None:
+    """Name photographs, a row each.
+
+    Args:
+        classifier: the model.
+        config: what to name, and what to write.
+
+    Raises:
+        PartError: some could not be named; all others were.
+    """
+    from retrain.label.handling import Handler, named
+    from retrain.label.writers import row_writer
+
+    labels, own = classifier.bundle.labels, (*config.own_folders, *config.own_files)
+    total, walk, start = count(config.image, own), skipping(own), time.monotonic()
+    # Rows on a terminal say themselves how far it is. Trap: the live bar takes sys.stdout, so rows are opened first.
+    quiet = config.output is None and sys.stdout.isatty()
+    with row_writer(config, min(config.top_k, len(labels))) as write:
+        handle = Handler(config, labels, write)
+        with Console(quiet=quiet).stage("Naming", total or 0, "photographs") as advance:
+            for photograph, result in named(classifier, photographs(config.image, walk), config):
+                handle(photograph, result)
+                advance()
+    _say_what_was_done(handle.tally.rows, time.monotonic() - start, walk.left_out)
+    handle.tally.raise_if_any_failed()
+
+
+def _say_what_was_done(rows: int, took_s: float, left_out: Counter[str]) -> None:
+    for reason, number in sorted(left_out.items()):
+        if number:
+            print(f"label_image: left out {number}: {printable(reason)}", file=sys.stderr)
+    rate = f", {rows / took_s:.0f}/s" if rows > 1 and took_s > 0 else ""
+    print(f"label_image: {rows} photographs in {took_s:.1f} s{rate}", file=sys.stderr)

@@ -1,0 +1,202 @@
+"""Rows onto standard output or into a file, in five formats; nothing of a row is kept once it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TextIO
+
+from retrain.classifier import Guess
+from retrain.console import printable
+from retrain.label.flags import LabelConfig
+from retrain.label.rows import UNKNOWN, Row, columns, rounded
+
+WriteRow = Callable[[Row], None]
+# Rows of a Parquet file that are held until they are written together.
+_ROW_GROUP = 10_000
+
+
+@contextlib.contextmanager
+def row_writer(config: LabelConfig, top_k: int) -> Iterator[WriteRow]:
+    """Open what the rows go to.
+
+    Args:
+        config: format and output.
+        top_k: guesses a row, no more than there are labels.
+
+    Yields:
+        A function that writes one row. A file is there when the block has ended without an exception, whole; with
+        jsonl it grows row by row.
+    """
+    if config.format == "parquet":
+        with _parquet(str(config.output), top_k) as write:
+            yield write
+        return
+    with (
+        text_stream(config.output, grows=config.format == "jsonl") as stream,
+        text_rows(config.format, stream, top_k) as write,
+    ):
+        yield write
+
+
+@contextlib.contextmanager
+def text_stream(output: str | None, *, grows: bool = False) -> Iterator[TextIO]:
+    """Open a place for text.
+
+    Args:
+        output: the file; None for standard output.
+        grows: written as it goes and kept when the block ends early; else whole or not at all.
+
+    Yields:
+        The place.
+    """
+    if output is None:
+        yield sys.stdout
+        return
+    from retrain import fsio  # 5 ms that one photograph on standard output need not pay
+
+    if grows:
+        with contextlib.closing(fsio.open_partial(output)) as file:
+            file.truncate(0)
+            with as_text(file, line_by_line=True) as stream:
+                yield stream
+    else:
+        with fsio.replacing(output) as file, as_text(file) as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def as_text(file: BinaryIO, *, line_by_line: bool = False) -> Iterator[TextIO]:
+    """Write text into a binary file.
+
+    Args:
+        file: stays open.
+        line_by_line: whether each line is handed to the system at once.
+
+    Yields:
+        UTF-8, bare newlines on every system; what UTF-8 lacks (a file name's odd bytes) is written as escapes.
+    """
+    stream = io.TextIOWrapper(
+        file, encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=line_by_line
+    )
+    try:
+        yield stream
+    finally:
+        stream.detach()  # flushes first
+
+
+@contextlib.contextmanager
+def text_rows(name: str, stream: TextIO, top_k: int, *, head: bool = True) -> Iterator[WriteRow]:
+    """Write rows as text, CSV, JSON or JSON lines.
+
+    Args:
+        name: of the format.
+        stream: where to.
+        top_k: guesses a row.
+        head: whether a CSV begins with the names of its columns.
+
+    Yields:
+        A function that writes one row.
+    """
+    if name == "csv":
+        import csv
+
+        table = csv.writer(stream, lineterminator="\n")
+        if head:
+            table.writerow(columns(top_k))
+        yield lambda row: _ignore(table.writerow(_csv_cells(row, top_k)))
+    elif name == "jsonl":
+        yield lambda row: _ignore(stream.write(_json(row) + "\n"))
+    elif name == "json":
+        yield from _json_array(stream)
+    else:
+        yield lambda row: _ignore(stream.write(text_block(row)))
+
+
+def text_block(row: Row) -> str:
+    """Write a row for a person to read.
+
+    Args:
+        row: of one of many photographs.
+
+    Returns:
+        A line with the path, a line a guess as the original writes it, and an empty line.
+    """
+    lines = [printable(row.path), *guess_lines(row.label, row.guesses)]
+    if row.error is not None:
+        lines.append(f"error: {printable(row.error)}")
+    return "\n".join(lines) + "\n\n"
+
+
+def guess_lines(label: str | None, guesses: tuple[Guess, ...]) -> list[str]:
+    """Write guesses as the original writes them.
+
+    Args:
+        label: what the photograph counts as.
+        guesses: best first.
+
+    Returns:
+        A line each; before them "unknown" where the best one is too low to count.
+    """
+    unknown = [UNKNOWN] if guesses and label != guesses[0].label else []
+    return unknown + [f"{printable(guess.label)} (score={guess.score:.5f})" for guess in guesses]
+
+
+def _ignore(written: object) -> None:
+    """Make a function that returns nothing of one that returns how much it wrote."""
+
+
+def _csv_cells(row: Row, top_k: int) -> list[str]:
+    return ["" if cell is None else f"{cell:.7f}" if isinstance(cell, float) else cell for cell in row.cells(top_k)]
+
+
+def _json(row: Row) -> str:
+    guesses = [{"label": guess.label, "score": rounded(guess.score)} for guess in row.guesses]
+    facts = {"path": row.path, "label": row.label, "score": rounded(row.score), "guesses": guesses, "error": row.error}
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _json_array(stream: TextIO) -> Iterator[WriteRow]:
+    before = "[\n"
+
+    def write(row: Row) -> None:
+        nonlocal before
+        stream.write(before + _json(row))
+        before = ",\n"
+
+    yield write
+    stream.write(f"{before}]\n" if before == "[\n" else "\n]\n")
+
+
+@contextlib.contextmanager
+def _parquet(output: str, top_k: int) -> Iterator[WriteRow]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from retrain import fsio
+
+    schema = pa.schema([(name, pa.float32() if name.startswith("score") else pa.string()) for name in columns(top_k)])
+    held: list[list[Any]] = []
+
+    with fsio.replacing(output) as file, parquet.ParquetWriter(file, schema) as table:
+
+        def put() -> None:
+            turned = zip(*held, strict=True) if held else [[] for _ in schema]
+            table.write_table(pa.table([list(cells) for cells in turned], schema=schema))
+            held.clear()
+
+        def write(row: Row) -> None:
+            # Parquet holds UTF-8 only, file names anything.
+            held.append([_utf8(cell) if isinstance(cell, str) else cell for cell in row.cells(top_k)])
+            if len(held) >= _ROW_GROUP:
+                put()
+
+        yield write
+        put()
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", errors="backslashreplace").decode()
