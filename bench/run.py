@@ -4,8 +4,10 @@ r"""Side by side: ours, the codelab's retrain.py, the Keras idiom, torchvision a
         --tf115_python PATH/TO/python3.7
 
 Cases: help, label, extract, large, bound, run4000, run500; --only picks some. Within a round every side has its turn,
-so that a busy machine slows all; ratios are taken within a round, and their median over rounds is printed. "6 x" says
-that the peer takes six times as long as ours. Nothing fails when a goal is missed: read the table.
+so that a busy machine slows all (after the first, only those with a goal, where there is one); ratios are taken within
+a round, and their median over rounds is printed. "6 x" says that the peer takes six times as long as ours. Nothing
+fails when a goal is missed: read the table. A round that would end after --minutes is left out; the table says how many
+there were.
 
 What is counted: of whole runs, the process from start to end, all outputs at their defaults; ours with its backbone
 converted already, the codelab's with its archive fetched already. Of extraction: ours from the folder to the matrix,
@@ -28,7 +30,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import sleep
@@ -138,8 +140,10 @@ class Bench:
 
     def run(self, case: Case, clock: Clock) -> Iterator[Line]:
         """Measure one case; at least a line each figure and side, measured or not."""
-        if clock.is_over():
-            yield Line(case.title, "", "", f"not measured: the {clock.budget_s / 60:g} minutes were used up")
+        if not clock.allows(case.expected_s):
+            yield Line(
+                case.title, "", "", f"not measured: the {clock.budget_s / 60:g} minutes would not do; raise --minutes"
+            )
         elif case.name == "bound":
             yield from bound_lines(self._bound_rounds(clock))
         else:
@@ -148,8 +152,8 @@ class Bench:
 
     def _sizes(self) -> Sizes:
         classes = len(class_folders(self._arguments.photographs))
-        whole = (number - number % classes for number in (self._scale.photographs, self._scale.large))
-        return Sizes(*whole, steps=self._scale.steps)
+        photographs, large = (number - number % classes for number in (self._scale.photographs, self._scale.large))
+        return Sizes(photographs, large, self._scale.steps)
 
     def _whys(self) -> Mapping[str, Mapping[str, str]]:
         """Say of each side why a figure may be missing; a side that is missing as a whole says so for every figure."""
@@ -167,11 +171,10 @@ class Bench:
                 break
             before = clock.elapsed_s()
             for name in list(self.sides):
-                # torchvision is slow here; one round says enough.
-                if number == 0 or name != "torchvision":
+                if case.takes_part(name, number):
                     say(f"{case.name}, round {number + 1}: {name}")
                     side = self.sides[name]
-                    _keep(found[name], self._or_drop(name, lambda side=side: self._ask(case, side)))
+                    _keep(found[name], self._or_drop(name, partial(self._ask, case, side)))
             cost_s = clock.elapsed_s() - before
         return found
 
@@ -184,7 +187,7 @@ class Bench:
             say("label: models to label with")
             for name, side in list(self.sides.items()):
                 if "label" not in side.lacks:
-                    self._or_drop(name, lambda side=side: side.job(self.few, 10))
+                    self._or_drop(name, partial(side.job, self.few, 10))
 
     def _or_drop(self, name: str, ask: Callable[[], Answer]) -> Answer:
         """Ask a side; a peer that fails is out from here on, and its lines say so."""

@@ -158,7 +158,9 @@ class CodelabSide:
 
     def __init__(self, codelab: Codelab, weights: Path, place: Path) -> None:
         self._codelab, self._place = codelab, place
-        self.lacks = {} if codelab.label else {"label": "not measured: --codelab_label was not given"}
+        self.lacks: Mapping[str, str] = (
+            {} if codelab.label else {"label": "not measured: --codelab_label was not given"}
+        )
         write_archive(weights, place / "models")
 
     def extract(self, photographs: Photographs) -> Answer:

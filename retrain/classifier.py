@@ -7,7 +7,6 @@ description names, so that the two can never be of different runs; or a .tflite 
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import threading
 from collections import deque
@@ -22,7 +21,7 @@ from PIL import Image
 from retrain.bundle import GRAPH_NODE, TFLITE_ENTRY, Bundle, bundle_from_json
 from retrain.errors import ImageError, ModelError
 from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
-from retrain.litert import OpenModel, open_model
+from retrain.litert import OpenModel, open_model, usable_cores
 
 # No graph of ours is larger, and protobuf itself stops at 2 GiB.
 MAX_MODEL_BYTES = 1 << 30
@@ -184,7 +183,7 @@ class Classifier:
             except ImageError as error:
                 return Result(index, path, (), error)
 
-        return _in_order(name, enumerate(images), threads or _usable_cores(), in_flight)
+        return _in_order(name, enumerate(images), threads or usable_cores(), in_flight)
 
     def _pixels(self, image: ImageLike) -> Pixels:
         spec = self.bundle.input_spec
@@ -233,12 +232,6 @@ def _in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def read_graph_bundle(graph: Path) -> Bundle:

@@ -39,7 +39,7 @@ trained on them. Interrupting loses nothing that was cached: the same command go
 EPILOG = """\
 Flags may be written --image_dir or --image-dir, --flag value or --flag=value; a switch is on with --flag, off with
 --no-flag. Exit codes: 0 done, 2 something asked for cannot be done, 3 images cannot be read, 4 no weights, 5 cache,
-6 model file, 7 numbers that are not finite, 130 Ctrl-C, 143 SIGTERM."""
+6 model file, 7 numbers that are not finite, 8 an export that answers otherwise, 130 Ctrl-C, 143 SIGTERM."""
 
 
 def flag_table() -> list[tuple[str, Any, Flag]]:

@@ -27,9 +27,9 @@ from retrain.console import Console
 from retrain.dataset import TRAINING, Catalog, Split
 from retrain.distortions import UNDISTORTED, Distortion
 from retrain.engines import LocalEngine, RayEngine
-from retrain.engines.local import usable_cores
 from retrain.exporters.parity import measure_drift, read_pixels
 from retrain.head import Head
+from retrain.litert import usable_cores
 from retrain.publish import add_metrics, beside
 
 # Few, so that the check costs a second, even with a large backbone.

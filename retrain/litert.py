@@ -1,4 +1,4 @@
-"""Opens LiteRT models: one thread each, and without the library's greeting on standard error."""
+"""Opens LiteRT models: one thread each, a model a core, and without the library's greeting on standard error."""
 
 from __future__ import annotations
 
@@ -85,3 +85,14 @@ def _quiet_first_time() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(silence)
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use.
+
+    Returns:
+        At least 1.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from retrain import storage
 from retrain.bottlenecks import BottleneckStore, cache_path
 from retrain.bottlenecks import transfer as texts
 from retrain.bottlenecks.export import load_export, write_npz, write_parquet, write_texts
@@ -16,7 +17,7 @@ from retrain.commandline import Parser
 from retrain.commands.common import add_model_dir, command_parser, read_flags
 from retrain.config import RunConfig
 from retrain.console import Console, printable
-from retrain.dataset import Catalog, scan_folder
+from retrain.dataset import Catalog, scan_photographs
 from retrain.errors import CacheError, RetrainError, UsageError, did_you_mean
 
 ACTIONS = ("stats", "verify", "prune", "export", "import")
@@ -138,7 +139,10 @@ def _verify(given: argparse.Namespace, console: Console) -> int:
         if getattr(given, name):
             raise UsageError(f"--{name} belongs to --recompute, got it without; add --recompute=-1 or leave it away")
     if given.image_dir and not Path(given.image_dir).is_dir():
-        raise UsageError(f"expected --image_dir to be a folder, got {given.image_dir}; check the spelling")
+        raise UsageError(
+            f"expected --image_dir to be a folder of this machine, got {given.image_dir}; check the spelling "
+            "(photographs under a URL are checked by a run with --verify_cache)"
+        )
     faults = 0
     for path in find_caches(given.bottleneck_dir, given.names):
         try:
@@ -228,9 +232,9 @@ def _import(given: argparse.Namespace, console: Console) -> int:
 
 
 def _catalog(given: argparse.Namespace) -> Catalog:
-    if not given.image_dir or not Path(given.image_dir).is_dir():
+    if not given.image_dir or not storage.is_folder(given.image_dir):
         raise UsageError(f"expected --image_dir to be the folder of the photographs, got {given.image_dir or 'none'}")
-    catalog = scan_folder(given.image_dir, "folder")
+    catalog = scan_photographs(given.image_dir, "folder")
     if catalog.problems:
         raise UsageError(catalog.problems)
     return catalog

@@ -8,7 +8,6 @@ second of 125, on two cores.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from retrain.bottlenecks import ExtractFunction, Extraction, Job
 from retrain.engines.budget import ByteBudget
 from retrain.engines.work import Contents, extract_contents, read_job
+from retrain.litert import usable_cores
 
 # Threads that wait for the disk; 16 were no faster at 10 ms a file.
 READERS = 8
@@ -95,14 +95,3 @@ class _Crew:
         self._budget.close()
         self._reading.shutdown(wait=False, cancel_futures=True)
         self._extracting.shutdown(wait=False, cancel_futures=True)
-
-
-def usable_cores() -> int:
-    """Count the cores this process may use.
-
-    Returns:
-        At least 1.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1

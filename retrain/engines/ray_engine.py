@@ -17,10 +17,10 @@ from types import ModuleType
 from typing import Any
 
 from retrain.bottlenecks import ExtractFunction, Extraction, Job
-from retrain.engines.local import usable_cores
 from retrain.engines.ray_crew import Crew, Member
 from retrain.engines.ray_session import session
 from retrain.errors import ImageError, RetrainError
+from retrain.litert import usable_cores
 from retrain.storage import is_url
 
 # Photographs a block: 0.2 s of work, beside which some milliseconds of Ray are little; and what a lost worker costs.

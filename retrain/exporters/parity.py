@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from retrain.engines.local import usable_cores
 from retrain.errors import ImageError, ParityError
 from retrain.head import Head
 from retrain.images import Floats, InputSpec, Pixels, decode_rgb, normalise, read_image_file
-from retrain.litert import OpenModel, open_model
+from retrain.litert import OpenModel, open_model, usable_cores
 
 Indices = npt.NDArray[np.intp]
 # uint8 (H, W, 3), RGB, of the model's input size -> float32 (C,), probabilities.

@@ -27,7 +27,9 @@ def find_problems(config: LabelConfig) -> list[str]:
     """
     problems = _number_problems(config)
     if config.watch is None:
-        problems += source_problems(config.image, config.own_folders)
+        # What lies in a folder that is read and written at once is a problem of its own, see _place_problems.
+        own = [folder for folder in config.own_folders if not any(_holds(folder, word) for word in config.image)]
+        problems += source_problems(config.image, own)
     problems += _file_problems(config) + _format_problems(config) + _place_problems(config)
     problems += _sorting_problems(config) + _watch_problems(config)
     return problems
@@ -99,7 +101,7 @@ def _place_problems(config: LabelConfig) -> list[str]:
         f"expected {own}, where photographs are written, not to hold {read}, which is read; choose another folder"
         for read in ([config.watch] if config.watch else config.image)
         for own in config.own_folders
-        if not is_url(read) and not Path(own).is_file() and _is_inside(read, own)
+        if _holds(own, read)
     ]
     inputs = [*config.image, config.graph, *([config.labels] if config.labels else [])]
     for name, path in (("output", config.output), ("annotate", config.annotate)):
@@ -125,8 +127,11 @@ def _has_picture_suffix(path: str) -> bool:
     return path.lower().endswith(PICTURE_SUFFIXES)
 
 
-def _is_inside(path: str, folder: str) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+def _holds(own: str, word: str) -> bool:
+    """Tell whether a folder that is written to holds a folder or pattern that is read: copies would turn up there."""
+    if word == "-" or word.startswith("@") or is_url(word) or Path(word).is_file() or Path(own).is_file():
+        return False
+    return Path(os.path.realpath(word)).is_relative_to(os.path.realpath(own))
 
 
 def _same_file(path: str, other: str) -> bool:

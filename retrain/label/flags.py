@@ -110,7 +110,7 @@ FLAGS = {
         "folder for several", OUT, metavar="OUT",
     ),
     "threads": LabelFlag(
-        "that read, decode and run the model, one photograph each; 0 is one a core, more help where files arrive slowly",
+        "that read, decode and run the model, one photograph each; 0: one a core; more help where files arrive slowly",
         HOW, 0, read=int, low=0, high=256, metavar="N",
     ),
     "batch_size": LabelFlag(

@@ -47,7 +47,7 @@ class Walk:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def skips(self, path: str) -> bool:
-        """Tell whether a path is one that this run writes.
+        """Tell whether a path is one that this run writes, or lies in one.
 
         Args:
             path: of a file or folder.
@@ -55,7 +55,10 @@ class Walk:
         Returns:
             True for those.
         """
-        return bool(self.skip) and os.path.realpath(path) in self.skip
+        if not self.skip:
+            return False
+        real = os.path.realpath(path)
+        return any(real == own or real.startswith(own + os.sep) for own in self.skip)
 
 
 def skipping(paths: Sequence[str]) -> Walk:

@@ -217,7 +217,7 @@ def backbone(place, monkeypatch):
     """In place of a real backbone: the one whose cache the place has, of the features that the place's engine gives."""
     spec = SimpleNamespace(name="fake", feature_width=WIDTH)
     prepared = SimpleNamespace(spec=spec, fingerprint="ab" * 32)
-    catalog = commands.cache.__globals__["scan_folder"](str(place.photos), "folder")
+    catalog = commands.cache.__globals__["scan_photographs"](str(place.photos), "folder")
     monkeypatch.setattr("retrain.run.check", lambda config: (spec, catalog))
     monkeypatch.setattr("retrain.run.prepare", lambda config, spec, console: prepared)
     monkeypatch.setattr("retrain.gather.extractor_of", lambda config, backbone: nullcontext(fake_features))

@@ -109,7 +109,8 @@ def test_image_takes_several_words_and_may_be_repeated(model):
         (["--output=empty"], "cannot write --output=empty: it is a folder, not a file"),
         (["--output=p.png"], "expected --output to be another file than those that are read, got p.png"),
         (["--sort_into=p.png"], "cannot write --sort_into=p.png: it is a file, not a folder"),
-        (["--sort_into=."], "expected ., where photographs are written, not to hold p.png, which is read"),
+        (["--sort_into=.", "--image=*.png"], "expected ., where photographs are written, not to hold *.png"),
+        (["--sort_into=.", "--image=full"], "expected ., where photographs are written, not to hold full, which is"),
         (["--sort_links"], "expected --sort_into with --sort_links"),
         (["--sort_links", "--sort_into=s", "--image=-"], "expected files with --sort_links"),
         (["--annotate=out.png", "--image=m.pb"], "expected --annotate to be a folder for several photographs"),
@@ -124,6 +125,8 @@ def test_image_takes_several_words_and_may_be_repeated(model):
 )
 def test_what_cannot_be_used_is_one_problem_that_names_what_came(model, words, said):
     (model / "empty").mkdir()
+    (model / "full").mkdir()
+    (model / "full/1.png").write_bytes(b"x")
     os.mkfifo(model / "pipe")
     with pytest.raises(UsageError) as caught:
         read_flags([*PLAIN, *words])
@@ -167,6 +170,14 @@ def test_a_photograph_from_standard_input_is_printed_in_the_originals_layout(mod
 def test_a_best_score_that_is_too_low_is_unknown(model, capsys):
     assert main([*PLAIN, "--min_score=0.7", "--top_k=1"]) == 0
     assert capsys.readouterr().out.splitlines()[3:] == ["unknown", "g (score=0.63270)"]
+
+
+def test_what_was_named_by_itself_may_be_sorted_into_the_folder_it_lies_in(model, monkeypatch, capsys):
+    data = (model / "p.png").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(["--graph=m.pb", "--image", "p.png", "-", "--sort_into=."]) == 0
+    assert [path.read_bytes() for path in sorted((model / "g").iterdir())] == [data, data]
+    assert [path.name for path in sorted((model / "g").iterdir())] == ["p.png", "stdin.png"]
 
 
 def test_one_photograph_can_be_written_sorted_and_annotated(model, capsys):

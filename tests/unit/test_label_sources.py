@@ -78,6 +78,8 @@ def test_standard_input_is_a_list_or_one_image(tree, monkeypatch):
 def test_what_this_run_writes_is_not_read(tree):
     assert paths(["."], ["in/sub", "in/b.jpg"]) == ["./e.gif", "./in/a.PNG"]
     assert paths(["*"], ["in"]) == ["e.gif"]
+    assert paths(["**/*.webp"], ["in"]) == []
+    assert paths(["in/sub/*"], ["in/su"]) == ["in/sub/c.webp"]
 
 
 @pytest.mark.parametrize(

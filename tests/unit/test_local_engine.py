@@ -10,6 +10,7 @@ from retrain.engines import LocalEngine, local, work
 from retrain.engines.budget import BudgetClosedError, ByteBudget
 from retrain.errors import ImageError, NumericalError
 from retrain.images import read_image_file
+from retrain.litert import usable_cores
 
 
 @pytest.fixture
@@ -210,4 +211,4 @@ def test_without_a_number_there_is_a_thread_a_core(monkeypatch):
     assert LocalEngine(fake_features)._threads == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert local.usable_cores() == 1
+    assert usable_cores() == 1
