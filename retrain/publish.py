@@ -19,7 +19,6 @@ from retrain.bundle import Bundle
 from retrain.config import INT8_ENDING, RunConfig
 from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, Split
-from retrain.errors import ParityError
 from retrain.evaluate import Accuracy
 from retrain.exporters import frozen_graph, int8_model, tflite_model
 from retrain.exporters.parity import (
@@ -118,6 +117,19 @@ def write_model(
     return tuple(files)
 
 
+def remove_old_int8(config: RunConfig, console: Console) -> None:
+    """Take away the int8 model of the model that is about to be replaced: beside another one it would mislead.
+
+    Args:
+        config: where.
+        console: told if there was one.
+    """
+    path = Path(beside(config.output_graph, INT8_ENDING))
+    if path.exists():
+        path.unlink()
+        console.line(f"Removed {path}: it was of the model that is replaced now (..._quantized writes one anew)")
+
+
 def write_int8(
     config: RunConfig, bundle: Bundle, features: Features, split: Split, head: Head, console: Console
 ) -> str:
@@ -135,7 +147,7 @@ def write_int8(
         The path written.
 
     Raises:
-        ParityError: it does not answer as the float32 model; no int8 model is left, an earlier run's neither.
+        ParityError: it does not answer as the float32 model; nothing is written.
         ModelError: the architecture cannot be converted.
     """
     path, spec = beside(config.output_graph, INT8_ENDING), bundle.input_spec
@@ -150,11 +162,7 @@ def write_int8(
     parity = compare_models(whole, tflite_scorer(content, spec), compared, spec)
     console.line(parity.sentence("int8 export"))
     add_metrics(beside(config.output_graph, ".metrics.json"), {"int8": parity.facts()})
-    try:
-        require_parity(parity, "int8 export")
-    except ParityError:
-        Path(path).unlink(missing_ok=True)
-        raise
+    require_parity(parity, "int8 export")
     fsio.write_bytes(path, content)
     return path
 

@@ -43,7 +43,7 @@ from retrain.exporters import frozen_graph
 from retrain.gather import gather, gather_material, tell_drift
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
 from retrain.observe import observers
-from retrain.publish import beside, describe, write_int8, write_metrics, write_model
+from retrain.publish import beside, describe, remove_old_int8, write_int8, write_metrics, write_model
 from retrain.summaries import Summaries
 
 
@@ -94,6 +94,7 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     )
     material = gather_material(config, features, split, backbone, console)
     head = train(config, backbone, material, split, bundle, console)
+    remove_old_int8(config, console)
     files = write_model(config, backbone, head, bundle, table)
     test, crossed = judge(config, backbone, features, material, split, head, console)
     if backbone.precision != "float32":

@@ -12,10 +12,11 @@ from retrain.backbones import PreparedBackbone, find_backbone
 from retrain.backbones.weights import WeightsFile
 from retrain.classifier import Classifier, read_graph_bundle
 from retrain.config import RunConfig
+from retrain.console import Console
 from retrain.evaluate import Accuracy, measure_accuracy
 from retrain.head import Head, Recipe
 from retrain.images import InputSpec
-from retrain.publish import beside, describe, versions, write_metrics, write_model
+from retrain.publish import beside, describe, remove_old_int8, versions, write_metrics, write_model
 
 LABELS = ("globular cluster", "银河")
 RECIPE = Recipe(steps=10, learning_rate=0.01, batch_size=5, weight_decay=0.03)
@@ -135,3 +136,13 @@ def test_what_has_no_json_form_is_not_guessed(tmp_path):
     with pytest.raises(TypeError, match="set has no JSON form"):
         write_metrics(str(tmp_path / "m.json"), {"x": {1}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_int8_model_of_a_replaced_model_is_taken_away(tmp_path, capsys):
+    config = RunConfig(output_graph=str(tmp_path / "g.pb"))
+    remove_old_int8(config, Console())
+    assert capsys.readouterr().out == ""
+    (tmp_path / "g_int8.tflite").write_bytes(b"of the earlier model")
+    remove_old_int8(config, Console())
+    assert not (tmp_path / "g_int8.tflite").exists()
+    assert "g_int8.tflite: it was of the model that is replaced now" in capsys.readouterr().out
