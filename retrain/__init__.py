@@ -19,13 +19,14 @@ The map, in the order in which the data flows; a module imports only from rooms 
     evaluate      accuracy with its interval, confusion, the plain sentence
     summaries     what TensorBoard shows
     bundle        what a model says of itself
+    modelfile     model files, read without running them
     exporters     frozen graph, LiteRT: a module a format
     journal       what a run says
     observe       who watches the training: log, TensorBoard, intermediate graphs
     publish       what a run leaves on the disk
     gather        config -> features: which cache, which engine, which backbone
     run           run(config) -> RunResult: the story on one page
-    commands      the small commands beside training: backbones, weights
+    commands      the small commands beside training: backbones, cache, show, weights
     cli           flags <-> RunConfig, exit codes (__main__ calls it)
     classifier    the inference side: opens an export safely, classifies
     label         the command line of label_image

@@ -7,7 +7,6 @@ description names, so that the two can never be of different runs; or a .tflite 
 from __future__ import annotations
 
 import hashlib
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +17,12 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from retrain.bundle import GRAPH_NODE, TFLITE_ENTRY, Bundle, bundle_from_json
+from retrain.bundle import Bundle
 from retrain.errors import ImageError, ModelError
 from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
 from retrain.litert import OpenModel, open_model, usable_cores
+from retrain.modelfile import read_graph_bundle, read_model_file, read_tflite_bundle
 
-# No graph of ours is larger, and protobuf itself stops at 2 GiB.
-MAX_MODEL_BYTES = 1 << 30
-# Ours have one or two entries.
-_MAX_METADATA = 64
 # Photographs begun or done and not yet handed out by classify_many: enough that no thread waits for its neighbour.
 IN_FLIGHT = 64
 
@@ -100,11 +96,11 @@ class Classifier:
         """
         graph = Path(graph)
         if graph.suffix == ".tflite":
-            content = _read(graph, "a model")
+            content = read_model_file(graph, "a model")
             return cls(replace(read_tflite_bundle(content, str(graph)), **overrides), content)
         bundle = read_graph_bundle(graph)
         sibling = graph.with_suffix(".tflite")
-        content = _read(sibling, f"the .tflite that {graph.name} was written with")
+        content = read_model_file(sibling, f"the .tflite that {graph.name} was written with")
         if hashlib.sha256(content).hexdigest() != bundle.tflite_sha256:
             raise ModelError(f"{sibling} is not the file that {graph} was written with; copy both from one run")
         return cls(replace(bundle, **overrides), content)
@@ -232,75 +228,3 @@ def _in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def read_graph_bundle(graph: Path) -> Bundle:
-    """Read what a frozen graph says of itself; nothing in it is run.
-
-    Args:
-        graph: a .pb file.
-
-    Returns:
-        The description.
-
-    Raises:
-        ModelError: the file is not a graph, or not one that this tool wrote.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.graph_pb2 import GraphDef
-
-    data = _read(graph, "a model")
-    try:
-        definition = GraphDef.FromString(data)
-    except DecodeError as error:
-        raise ModelError(f"{graph} is not a frozen TensorFlow graph: {error}") from error
-    for node in definition.node:
-        if node.name == GRAPH_NODE and node.op == "Const" and node.attr["value"].tensor.string_val:
-            return bundle_from_json(node.attr["value"].tensor.string_val[0], str(graph))
-    raise ModelError(
-        f"{graph} does not say what it is: it was not written by this tool. Labelling with other tools' graphs "
-        "is not in this version; train one with python -m retrain"
-    )
-
-
-def read_tflite_bundle(content: bytes, source: str) -> Bundle:
-    """Read what a LiteRT model says of itself; nothing in it is run.
-
-    Args:
-        content: a .tflite file; not trusted.
-        source: its path, for messages.
-
-    Returns:
-        The description.
-
-    Raises:
-        ModelError: it is no LiteRT model, or not one that this tool wrote.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    if content[4:8] != b"TFL3":
-        raise ModelError(f"{source} is not a LiteRT model; train one with python -m retrain")
-    try:
-        model = schema.Model.GetRootAs(content, 0)
-        for index in range(min(model.MetadataLength(), _MAX_METADATA)):
-            entry = model.Metadata(index)
-            if entry.Name() == TFLITE_ENTRY.encode():
-                text = model.Buffers(entry.Buffer()).DataAsNumpy()
-                return bundle_from_json(bytes(text), source)
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        # flatbuffers follows the offsets that it finds, wherever they lead.
-        raise ModelError(f"{source} is damaged: {error}; train the model again") from error
-    raise ModelError(
-        f"{source} does not say what it is: it was not written by this tool. Labelling with other tools' models "
-        "is not in this version; train one with python -m retrain"
-    )
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise ModelError(f"expected {path} to be {what}, got {size} bytes, at most {MAX_MODEL_BYTES} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"expected {path} to be {what}: {error.strerror}; train one with python -m retrain") from error

@@ -14,7 +14,7 @@ from retrain.console import Console
 from retrain.errors import UsageError
 
 # What may stand in place of flags; commands.py is imported when one does.
-COMMANDS = ("backbones", "cache", "weights")
+COMMANDS = ("backbones", "cache", "show", "weights")
 
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
@@ -31,6 +31,8 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
     python -m retrain backbones                     lists the architectures
     python -m retrain weights fetch mobilenet_1.0_224
                                                     prepares a machine that has no network
+    python -m retrain show tf_files/retrained_graph.pb
+                                                    says what a model is
     python -m retrain cache stats                   looks after the cache: verify, prune, export, import
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is

@@ -8,11 +8,12 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from retrain.backbones.compat import ATTRIBUTES_OF_1_15, strip_for_1_15
 from retrain.bundle import GRAPH_NODE, bundle_from_json
-from retrain.classifier import Classifier, read_graph_bundle
+from retrain.classifier import Classifier
 from retrain.errors import ModelError, WeightsError
 from retrain.exporters import frozen_graph, tflite_model
 from retrain.head import Head
 from retrain.litert import open_model
+from retrain.modelfile import read_graph_bundle
 
 GENERATOR = np.random.default_rng(0)
 HEAD = Head(GENERATOR.standard_normal((12, 2)).astype(np.float32), np.array([0.5, -0.25], np.float32), 7)

@@ -9,7 +9,7 @@ import pytest
 from support import bundle_of, encode, noise, tiny_tflite
 
 from retrain.backbones.table import find_backbone, is_quantized, table
-from retrain.classifier import Classifier, read_tflite_bundle
+from retrain.classifier import Classifier
 from retrain.errors import ImageError, ModelError, ParityError, UsageError
 from retrain.exporters import tflite_int8, tflite_model
 from retrain.exporters.parity import (
@@ -26,6 +26,7 @@ from retrain.exporters.parity import (
 from retrain.exporters.tflite_int8 import MOST_CALIBRATED, calibration_rows, fitted_head
 from retrain.head import Head
 from retrain.images import InputSpec
+from retrain.modelfile import read_tflite_bundle
 
 GENERATOR = np.random.default_rng(0)
 HEAD = Head(GENERATOR.standard_normal((12, 2)).astype(np.float32), np.array([0.5, -0.25], np.float32), 7)

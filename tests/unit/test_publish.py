@@ -10,12 +10,13 @@ from support import tiny_graph, tiny_tflite
 from retrain import fsio
 from retrain.backbones import PreparedBackbone, find_backbone
 from retrain.backbones.weights import WeightsFile
-from retrain.classifier import Classifier, read_graph_bundle
+from retrain.classifier import Classifier
 from retrain.config import RunConfig
 from retrain.console import Console
 from retrain.evaluate import Accuracy, measure_accuracy
 from retrain.head import Head, Recipe
 from retrain.images import InputSpec
+from retrain.modelfile import read_graph_bundle
 from retrain.publish import beside, describe, remove_old_int8, versions, write_metrics, write_model
 
 LABELS = ("globular cluster", "银河")
