@@ -54,7 +54,7 @@ def describe(
     output_node: str,
     recipe: Recipe,
     split_table: str,
-    distortions: Mapping[str, float],
+    marks: Mapping[str, float],
 ) -> Bundle:
     """Say what a model is, before it is trained: all but the step that its head will be taken after.
 
@@ -64,7 +64,7 @@ def describe(
         output_node: name of its softmax.
         recipe: how its head is trained.
         split_table: the split as CSV.
-        distortions: the flags of distorted training; empty without it.
+        marks: what else shaped the head: the flags of distorted training, and what is to be known of its features.
 
     Returns:
         The description.
@@ -84,7 +84,7 @@ def describe(
         feature_width=spec.feature_width,
         head_step=-1,
         split_sha256=hashlib.sha256(split_table.encode("utf-8", "backslashreplace")).hexdigest(),
-        training=asdict(recipe) | dict(distortions),
+        training=asdict(recipe) | dict(marks),
         versions=versions(),
     )
 

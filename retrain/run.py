@@ -89,9 +89,8 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     features = gather(config, catalog, backbone, console)
     split = divide(config, features, console)
     table = split_csv(features.catalog, features.sha256s, split)
-    bundle = describe(
-        backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table, config.distortions()
-    )
+    marks = config.distortions() | config.caveats()
+    bundle = describe(backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table, marks)
     material = gather_material(config, features, split, backbone, console)
     head = train(config, backbone, material, split, bundle, console)
     remove_old_int8(config, console)

@@ -29,7 +29,7 @@ from retrain.errors import NumericalError, RetrainError
 from retrain.images import Floats, Pixels, normalise
 
 # oneDNN chooses its kernels by shape, so that every batch has this one, filled up with zeros where photographs are few:
-# then a vector cannot depend on which others were computed with it (tests/cli/test_bfloat16.py compares them).
+# then a vector cannot depend on which others were computed with it (tests/cli/test_bfloat16_run.py compares them).
 BATCH = 8
 # Threads that must wait for a vector at a time: one batch is computed while the next one is decoded.
 THREADS_WAITING = 2 * BATCH

@@ -310,6 +310,15 @@ class RunConfig:
         on = {name: int(getattr(self, name)) for name in DISTORTIONS if getattr(self, name)}
         return on | {"distorted_views": self.distorted_views} if on else {}
 
+    def caveats(self) -> dict[str, int]:
+        """List what a model's description must not keep quiet about the features that it was trained on.
+
+        Returns:
+            name -> 1; empty for features that this program extracted in float32.
+        """
+        marks = {"use_unverified": self.use_unverified, "bfloat16": self.precision == "bfloat16"}
+        return {name: 1 for name, holds in marks.items() if holds}
+
     def outputs(self) -> dict[str, str]:
         """Name what a run writes.
 

@@ -256,3 +256,9 @@ def test_a_backbone_graph_and_another_architecture_are_not_both_obeyed(tmp_path)
     assert any("got --architecture=vgg16 and --backbone_graph" in problem for problem in told)
     told = RunConfig(backbone_graph=str(graph)).problems()
     assert not any("--backbone_graph" in problem for problem in told)
+
+
+def test_a_model_does_not_keep_quiet_about_its_features():
+    assert RunConfig().caveats() == {}
+    assert RunConfig(use_unverified=True).caveats() == {"use_unverified": 1}
+    assert RunConfig(precision="bfloat16").caveats() == {"bfloat16": 1}
