@@ -1,19 +1,21 @@
-"""Extraction on this machine: threads that read ahead, and a thread a core that hashes, decodes and runs the backbone.
+"""Extraction on this machine: a thread a core that reads, hashes, decodes and runs the backbone.
 
-Reading, hashing, decoding (Pillow) and the backbone (LiteRT) all release Python's lock, so a thread a core keeps
-every core busy. Readers of their own cost nothing that could be measured on a warm disk (both 0.1 ms of overhead a
-photograph), and where a file takes 10 ms to arrive (a network disk, an object store) they made 430 photographs a
-second of 125, on two cores.
+All four release Python's lock, so a thread a core keeps every core busy. Where files are slow to arrive (a network
+disk, an object store), threads of their own read ahead: at 10 ms a file they made 430 photographs a second of 125, on
+two cores. From a warm disk they would cost a few percent (586 in place of 601 a second, five rounds in turn), for
+being handed from thread to thread, so they are used only once reading has turned out to be slow.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from retrain.bottlenecks import ExtractFunction, Extraction, Job
 from retrain.engines.budget import ByteBudget
+from retrain.engines.pace import Pace
 from retrain.engines.work import Contents, extract_contents, read_job
 from retrain.litert import usable_cores
 
@@ -31,7 +33,7 @@ class LocalEngine:
     Args:
         extract_one: bytes of an image file -> float32 (width,); called from several threads at once.
         threads: that decode and extract; 0 means one a core.
-        readers: threads that read ahead.
+        readers: threads that read ahead where files are slow to arrive.
     """
 
     def __init__(self, extract_one: ExtractFunction, threads: int = 0, readers: int = READERS) -> None:
@@ -49,15 +51,15 @@ class LocalEngine:
         Yields:
             One answer a job, in order.
         """
-        waiting: deque[Future[Future[Extraction]]] = deque()
+        waiting: deque[Callable[[], Extraction]] = deque()
         crew = _Crew(self._extract_one, self._threads, self._readers, known)
         try:
             for job in jobs:
                 waiting.append(crew.start(job))
                 if len(waiting) >= _QUEUE:
-                    yield waiting.popleft().result().result()
+                    yield waiting.popleft()()
             while waiting:
-                yield waiting.popleft().result().result()
+                yield waiting.popleft()()
         finally:
             crew.stop()
 
@@ -67,30 +69,48 @@ class _Crew:
 
     def __init__(self, extract_one: ExtractFunction, threads: int, readers: int, known: Container[bytes]) -> None:
         self._extract_one, self._known = extract_one, known
+        self._pace = Pace()
         self._budget = ByteBudget(MAX_READ_AHEAD_BYTES)
         self._reading = ThreadPoolExecutor(readers, thread_name_prefix="read")
         self._extracting = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
-    def start(self, job: Job) -> Future[Future[Extraction]]:
-        return self._reading.submit(self._read, job)
+    def start(self, job: Job) -> Callable[[], Extraction]:
+        """Have a job done; the answer waits for it."""
+        if self._pace.is_slow_to_read():
+            handed_on = self._reading.submit(self._read_ahead, job)
+            return lambda: handed_on.result().result()
+        return self._extracting.submit(self._do, job).result
 
-    def _read(self, job: Job) -> Future[Extraction]:
+    def _do(self, job: Job) -> Extraction:
+        start = time.perf_counter()
+        contents = read_job(job)
+        return self._extract(contents, time.perf_counter() - start)
+
+    def _read_ahead(self, job: Job) -> Future[Extraction]:
         reserved: list[int] = []
 
         def reserve(size: int) -> None:
             self._budget.take(size)
             reserved.append(size)
 
+        start = time.perf_counter()
         contents = read_job(job, reserve)
-        return self._extracting.submit(self._extract, contents, sum(reserved))
+        return self._extracting.submit(self._give_back, contents, time.perf_counter() - start, sum(reserved))
 
-    def _extract(self, contents: Contents, reserved: int) -> Extraction:
+    def _give_back(self, contents: Contents, reading_s: float, reserved: int) -> Extraction:
         try:
-            return extract_contents(contents, self._known, self._extract_one)
+            return self._extract(contents, reading_s)
         finally:
             self._budget.give_back(reserved)
 
+    def _extract(self, contents: Contents, reading_s: float) -> Extraction:
+        start = time.perf_counter()
+        answer = extract_contents(contents, self._known, self._extract_one)
+        self._pace.note(reading_s, time.perf_counter() - start)
+        return answer
+
     def stop(self) -> None:
+        """Let nothing new begin, and nobody wait."""
         # Readers first: they submit to the others.
         self._budget.close()
         self._reading.shutdown(wait=False, cancel_futures=True)

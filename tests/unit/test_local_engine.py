@@ -6,8 +6,9 @@ import pytest
 from support import digest, fake_features
 
 from retrain.bottlenecks import Job
-from retrain.engines import LocalEngine, local, work
+from retrain.engines import LocalEngine, local, pace, work
 from retrain.engines.budget import BudgetClosedError, ByteBudget
+from retrain.engines.pace import Pace
 from retrain.errors import ImageError, NumericalError
 from retrain.images import read_image_file
 from retrain.litert import usable_cores
@@ -122,22 +123,55 @@ def test_only_a_few_jobs_a_thread_are_taken_ahead(jobs, threads):
     assert many.taken <= 101 + local._QUEUE
 
 
-def test_files_are_read_while_others_are_extracted(jobs, monkeypatch):
-    all_read = threading.Event()
-    read = []
+class Reads:
+    """In place of read_image_file: takes a while, and knows how many reads were going on at once, and in which threads."""
 
-    def noted(path):
-        read.append(path)
-        if len(read) == len(jobs):
-            all_read.set()
+    def __init__(self, seconds):
+        self.seconds, self.going_on, self.most, self.threads = seconds, 0, 0, set()
+        self.lock = threading.Lock()
+
+    def __call__(self, path):
+        with self.lock:
+            self.threads.add(threading.current_thread().name.split("_")[0])
+            self.going_on += 1
+            self.most = max(self.most, self.going_on)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.going_on -= 1
         return read_image_file(path)
 
-    def patient(data):
-        assert all_read.wait(timeout=10), "the one extracting thread is busy, and nothing is read meanwhile"
-        return fake_features(data)
 
-    monkeypatch.setattr(work, "read_image_file", noted)
-    assert len(list(LocalEngine(patient, threads=1).extract(jobs, set()))) == 40
+def test_slow_files_are_read_ahead(jobs, monkeypatch):
+    reads = Reads(0.01)
+    monkeypatch.setattr(work, "read_image_file", reads)
+    answers = list(LocalEngine(fake_features, threads=1).extract(jobs * 3, set()))
+    assert [answer.sha256 for answer in answers] == [digest(b"photo %d" % n) for n in range(40)] * 3
+    assert reads.threads == {"extract", "read"}
+    assert reads.most > 2  # there is one extracting thread
+
+
+def test_fast_files_are_read_by_those_who_extract_them(jobs, monkeypatch):
+    reads = Reads(0)
+    monkeypatch.setattr(work, "read_image_file", reads)
+    monkeypatch.setattr(pace, "_WORTH_READING_AHEAD", 1e9)
+    assert len(list(LocalEngine(fake_features, threads=2).extract(jobs * 3, set()))) == 120
+    assert reads.threads == {"extract"}
+
+
+@pytest.mark.parametrize(("reading_s", "slow"), [(0.0001, False), (0.0005, False), (0.001, True), (1, True)])
+def test_reading_is_slow_beside_what_is_done_with_it(reading_s, slow):
+    seen = Pace()
+    for number in range(40):
+        assert seen.is_slow_to_read() == (slow and number >= 16)
+        seen.note(reading_s, 0.003)
+
+
+def test_what_was_long_ago_is_forgotten():
+    seen = Pace()
+    for reading_s, slow in ((0.01, True), (0.0, False), (0.01, True)):
+        for _ in range(60):
+            seen.note(reading_s, 0.003)
+        assert seen.is_slow_to_read() == slow
 
 
 @pytest.mark.parametrize("limit", [20, 7, 1])  # two files of 7 or 8 bytes; not one of them, but one goes alone
@@ -160,6 +194,7 @@ def test_bytes_read_ahead_are_bounded(jobs, monkeypatch, limit):
         return fake_features(data)
 
     monkeypatch.setattr(local, "MAX_READ_AHEAD_BYTES", limit)
+    monkeypatch.setattr(Pace, "is_slow_to_read", lambda self: True)
     monkeypatch.setattr(work, "read_image_file", counted)
     assert [answer.index for answer in LocalEngine(slow, threads=2).extract(jobs, set())] == list(range(40))
     assert most <= max(limit, 8)
