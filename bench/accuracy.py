@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import ROOT, print_table, save, say
+from common import add_backbone, parse_sets, print_table, save, say
 from extraction import gather
 from peers import logistic_guesses, original_guesses
 
@@ -91,20 +91,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=5, help="random splits a set (default: 5; 20 to be sure)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits and of training (default: 0)")
     parser.add_argument("--cache", type=Path, help="folder that keeps the features (default: a temporary one)")
-    parser.add_argument("--architecture", default="mobilenet_0.50_224", help="backbone (default: %(default)s)")
-    parser.add_argument(
-        "--model_dir",
-        type=Path,
-        default=ROOT / "tf_files" / "models",
-        help="folder of converted backbones (default: tf_files/models of this repository)",
-    )
-    arguments = parser.parse_args()
-    if arguments.splits < 2:
-        parser.error(f"expected --splits of at least 2, for a standard error, got {arguments.splits}; 20 is good")
-    missing = [str(folder) for folder in arguments.sets if not folder.is_dir()]
-    if missing:
-        parser.error(f"expected folders of class folders, but there is no folder {', '.join(missing)}")
-    return arguments
+    add_backbone(parser)
+    return parse_sets(parser, good=20)
 
 
 def measure_set(folder: Path, backbone: PreparedBackbone, cache: Path, splits: int, seed: int) -> SetResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -88,6 +89,28 @@ def span(values: Sequence[float], unit: str, digits: int = 2) -> str:
         return f"{values[0]:.{digits}f} {unit} (1 run)"
     low, high = min(values), max(values)
     return f"{median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f}, {len(values)} runs)"
+
+
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which backbone, and where its converted files are."""
+    parser.add_argument("--architecture", default="mobilenet_0.50_224", help="backbone (default: %(default)s)")
+    parser.add_argument(
+        "--model_dir",
+        type=Path,
+        default=ROOT / "tf_files" / "models",
+        help="folder of converted backbones (default: tf_files/models of this repository)",
+    )
+
+
+def parse_sets(parser: argparse.ArgumentParser, good: int) -> argparse.Namespace:
+    """Read a command line with ``sets`` and ``--splits``, and refuse too few splits and folders that are not there."""
+    arguments = parser.parse_args()
+    if arguments.splits < 2:
+        parser.error(f"expected --splits of at least 2, for a standard error, got {arguments.splits}; {good} is good")
+    missing = [str(folder) for folder in arguments.sets if not folder.is_dir()]
+    if missing:
+        parser.error(f"expected folders of class folders, but there is no folder {', '.join(missing)}")
+    return arguments
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

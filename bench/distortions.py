@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import Estimate, estimate, hold_out, overlap_factor, random_splits, without_copies
-from common import ROOT, print_table, save, say
+from common import add_backbone, parse_sets, print_table, save, say
 from extraction import gather
 
 from retrain.backbones import FrozenBackbone, PreparedBackbone, find_backbone, prepare_backbone
@@ -93,20 +93,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="seed of splits, views and training (default: 0)")
     parser.add_argument("--views", type=int, default=RunConfig.distorted_views, help="a photograph (default: 8)")
     parser.add_argument("--ways", type=int, default=len(WAYS), help="how many of the ways, from the first on")
-    parser.add_argument("--architecture", default="mobilenet_0.50_224", help="backbone (default: %(default)s)")
-    parser.add_argument(
-        "--model_dir",
-        type=Path,
-        default=ROOT / "tf_files" / "models",
-        help="folder of converted backbones (default: tf_files/models of this repository)",
-    )
-    arguments = parser.parse_args()
-    if arguments.splits < 2:
-        parser.error(f"expected --splits of at least 2, for a standard error, got {arguments.splits}; 10 is good")
-    missing = [str(folder) for folder in arguments.sets if not folder.is_dir()]
-    if missing:
-        parser.error(f"expected folders of class folders, but there is no folder {', '.join(missing)}")
-    return arguments
+    add_backbone(parser)
+    return parse_sets(parser, good=10)
 
 
 def measure_set(folder: Path, backbone: PreparedBackbone, temp: Path, arguments: argparse.Namespace) -> list[Row]:

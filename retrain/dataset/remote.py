@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from retrain import storage
 from retrain.console import printable
 from retrain.dataset.labels import make_labels
-from retrain.dataset.scan import IMAGE_SUFFIXES, Catalog, ImageRecord, scan_folder
+from retrain.dataset.scan import (
+    IMAGE_SUFFIXES,
+    Catalog,
+    ImageRecord,
+    empty_class,
+    is_hidden,
+    scan_folder,
+    too_few_classes,
+)
 from retrain.storage import RemoteFile
 
 # Class folders listed at a time: a listing is waiting, not work.
@@ -61,7 +69,7 @@ def scan_url(root: str, label_style: str) -> RemoteCatalog:
     if isinstance(top, str):
         return RemoteCatalog(root, (), (), problems=(top,))
     left_out: Counter[str] = Counter()
-    folders = [entry.name for entry in top if entry.is_folder and not _hidden(entry.name, left_out)]
+    folders = [entry.name for entry in top if entry.is_folder and not is_hidden(entry.name, left_out)]
     loose = sum(not entry.is_folder and not entry.name.startswith(".") and _suffix(entry) for entry in top)
     if loose:
         left_out["image directly in the image folder, in no class"] = loose
@@ -90,13 +98,6 @@ def _list(url: str) -> list[RemoteFile] | str:
         return f"cannot list {printable(url)}: {error}; check that it may be read"
 
 
-def _hidden(name: str, left_out: Counter[str]) -> bool:
-    if not name.startswith("."):
-        return False
-    left_out["hidden (name starts with a dot)"] += 1
-    return True
-
-
 def _suffix(entry: RemoteFile) -> bool:
     """Whether a file that lies in no class is named as an image is."""
     suffix = os.path.splitext(entry.name)[1].lower()
@@ -112,13 +113,11 @@ def _take_class(
     if records:
         return records
     nested = next((entry.name for entry in listing if entry.is_folder), None)
-    hint = f" (its sub-folder {printable(nested)!r} is not read: photographs must lie directly in it)" if nested else ""
-    where = printable(_join(root, folder))
-    return f"class folder {where!r} holds no images{hint}; put photographs into it or take it away"
+    return empty_class(_join(root, folder), nested)
 
 
 def _record(entry: RemoteFile, folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
-    if _hidden(entry.name, left_out):
+    if is_hidden(entry.name, left_out):
         return None
     if entry.is_folder:
         left_out["sub-folder of a class folder"] += 1
@@ -132,14 +131,6 @@ def _record(entry: RemoteFile, folder: str, label: int, left_out: Counter[str]) 
 def _class_count_problems(root: str, folders: Sequence[str], loose: int) -> list[str]:
     if len(folders) > 1:
         return []
-    advice = "make one sub-folder a class and put its photographs there"
-    if not folders:
-        what = f"; {loose} images lie directly in it" if loose else ""
-        return [f"No valid folders of images found at {root}{what}: {advice}"]
-    only = _join(root, folders[0])
-    inner = _list(only)
-    if not isinstance(inner, str) and sum(entry.is_folder for entry in inner) > 1:
-        advice = f"{only} itself has sub-folders, so --image_dir {only} may be what is meant"
-    return [
-        f"Only one valid folder of images found at {root} - multiple classes are needed for classification: {advice}"
-    ]
+    only = _join(root, folders[0]) if folders else ""
+    inner = _list(only) if only else []
+    return [too_few_classes(root, loose, only, 0 if isinstance(inner, str) else sum(e.is_folder for e in inner))]

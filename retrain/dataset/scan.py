@@ -87,7 +87,7 @@ def scan_folder(root: str, label_style: str) -> Catalog:
     top = _list_folder(root)
     if isinstance(top, str):
         return Catalog(root, (), (), problems=(top,))
-    folders = [entry.name for entry in top if _is_folder(entry) and not _hidden(entry.name, left_out)]
+    folders = [entry.name for entry in top if _is_folder(entry) and not is_hidden(entry.name, left_out)]
     loose = sum(1 for entry in top if not entry.name.startswith(".") and _is_image_name(entry))
     if loose:
         left_out["image directly in the image folder, in no class"] = loose
@@ -103,7 +103,16 @@ def scan_folder(root: str, label_style: str) -> Catalog:
     return Catalog(root, labels, tuple(records), dict(left_out), tuple(problems))
 
 
-def _hidden(name: str, left_out: Counter[str]) -> bool:
+def is_hidden(name: str, left_out: Counter[str]) -> bool:
+    """Tell a hidden entry by its name, and count it.
+
+    Args:
+        name: of a file or folder.
+        left_out: reason -> how many; counted up.
+
+    Returns:
+        Whether it is left out.
+    """
     if not name.startswith("."):
         return False
     left_out[HIDDEN] += 1
@@ -141,11 +150,7 @@ def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> l
     records = [r for entry in entries if (r := _record(entry, folder, label, left_out)) is not None]
     if records:
         return records
-    nested = [entry.name for entry in entries if _is_folder(entry)]
-    hint = (
-        f" (its sub-folder {printable(nested[0])!r} is not read: photographs must lie directly in it)" if nested else ""
-    )
-    return f"class folder {printable(path)!r} holds no images{hint}; put photographs into it or take it away"
+    return empty_class(path, next((entry.name for entry in entries if _is_folder(entry)), None))
 
 
 def _record(entry: os.DirEntry[str], folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
@@ -178,14 +183,41 @@ def _suffix(name: str) -> str:
 def _class_count_problems(root: str, folders: list[str], loose: int) -> list[str]:
     if len(folders) > 1:
         return []
+    only = os.path.join(root, folders[0]) if folders else ""
+    inner = [p for p in Path(only).iterdir() if p.is_dir() and not p.name.startswith(".")] if only else []
+    return [too_few_classes(root, loose, only, len(inner))]
+
+
+def too_few_classes(root: str, loose: int, only: str, inner: int) -> str:
+    """Say that there are fewer than two class folders, and what may have been meant.
+
+    Args:
+        root: the image folder.
+        loose: images directly in it.
+        only: its one class folder; empty: there is none.
+        inner: sub-folders of that one.
+
+    Returns:
+        One sentence.
+    """
     advice = "make one sub-folder a class and put its photographs there"
-    if not folders:
+    if not only:
         what = f"; {loose} images lie directly in it" if loose else ""
-        return [f"No valid folders of images found at {root}{what}: {advice}"]
-    only = os.path.join(root, folders[0])
-    inner = [p.name for p in Path(only).iterdir() if p.is_dir() and not p.name.startswith(".")]
-    if len(inner) > 1:
+        return f"No valid folders of images found at {root}{what}: {advice}"
+    if inner > 1:
         advice = f"{only} itself has sub-folders, so --image_dir {only} may be what is meant"
-    return [
-        f"Only one valid folder of images found at {root} - multiple classes are needed for classification: {advice}"
-    ]
+    return f"Only one valid folder of images found at {root} - multiple classes are needed for classification: {advice}"
+
+
+def empty_class(where: str, nested: str | None) -> str:
+    """Say that a class folder holds no images.
+
+    Args:
+        where: the class folder.
+        nested: one of its sub-folders, or None.
+
+    Returns:
+        One sentence.
+    """
+    hint = f" (its sub-folder {printable(nested)!r} is not read: photographs must lie directly in it)" if nested else ""
+    return f"class folder {printable(where)!r} holds no images{hint}; put photographs into it or take it away"

@@ -204,7 +204,6 @@ class _Trainer:
         self.by_class = np.zeros((class_count, rows.shape[1]), np.float32)
         self.biases = np.zeros(class_count, np.float32)
         self.sampler = ClassBalancedSampler(self.y, np.random.default_rng(recipe.seed))
-        self.places = np.arange(max(recipe.batch_size, len(training)))
         self.validation = ScaledRows(rows, validation, self.scaling)
         self.val_y = labels[validation]
         chosen = _spread(len(validation), MAX_VALIDATION_FOR_CHOICE)
@@ -250,7 +249,7 @@ class _Trainer:
         error -= np.maximum.reduce(error, axis=0)
         np.exp(error, out=error)
         error *= share / np.add.reduce(error, axis=0)
-        error[y, self.places[: len(y)]] -= share
+        error[y, np.arange(len(y))] -= share
         self.by_class *= 1 - rate * np.float32(self.recipe.weight_decay)
         self.by_class -= error @ x
         self.biases -= np.add.reduce(error, axis=1)
