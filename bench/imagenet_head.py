@@ -25,8 +25,8 @@ import numpy as np
 from common import ROOT
 
 from retrain.backbones.extractor import FrozenBackbone
-from retrain.backbones.foreign import describe_graph
 from retrain.backbones.slim import SlimWeights, read_slim_mobilenet, write_npz
+from retrain.graphs.foreign import describe_graph
 from retrain.images import InputSpec
 
 GOAL_TOP5 = 0.85

@@ -12,6 +12,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     images        bytes -> uint8 RGB -> model input: the only decode and resize
     distortions   what is drawn for distorted training, and how a picture is made from it
     litert        opens LiteRT models
+    graphs        frozen graphs as data: what is allowed, what they are
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
     engines       where extraction runs: threads of this machine, or a Ray cluster

@@ -13,7 +13,9 @@ from typing import Any
 from retrain.errors import ModelError
 from retrain.images import InputSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# What format 1 did not have; those models are read as if they said this.
+_ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
 # Name of the constant in the graph, and of the metadata entry in the LiteRT file, that hold the bundle as JSON.
 GRAPH_NODE = "retrain/bundle"
 TFLITE_ENTRY = "retrain.bundle"
@@ -42,6 +44,10 @@ class Bundle:
         colour_order: of the input's channels.
         resize: how pixels were brought to the input size.
         tflite_sha256: hash of the .tflite that stands beside the graph; empty inside that file itself.
+        manifest_sha256: hash of the list of photographs, their contents and labels; empty in format 1, which had none.
+        unknown_threshold: a photograph whose best score is lower is "unknown"; 0: none is.
+        temperature: that the logits were divided by before the softmax; it is inside the weights. 1: as trained.
+        date: when it was trained, ISO 8601 in UTC; empty in format 1.
         format: version of this record.
     """
 
@@ -63,6 +69,10 @@ class Bundle:
     colour_order: str = "RGB"
     resize: str = "bilinear, antialiased, aspect ratio not kept"
     tflite_sha256: str = ""
+    manifest_sha256: str = ""
+    unknown_threshold: float = 0.0
+    temperature: float = 1.0
+    date: str = ""
     format: int = FORMAT_VERSION
 
     @property
@@ -97,10 +107,12 @@ def bundle_from_json(data: bytes, source: str) -> Bundle:
         version = raw.get("format")
     except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{source}: its description is not readable ({error}); train the model again") from error
-    if version != FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise ModelError(
-            f"{source}: expected a description of format {FORMAT_VERSION}, got {version!r}; update this package"
+            f"{source}: expected a description of format 1 to {FORMAT_VERSION}, got {version!r}; update this package"
         )
+    if version == 1:
+        raw = {**_ADDED_IN_2, **raw, "format": FORMAT_VERSION}
     problem = _shape_problem(raw)
     if problem:
         raise ModelError(f"{source}: its description is damaged ({problem}); train the model again")
@@ -116,11 +128,13 @@ def _shape_problem(raw: dict[str, Any]) -> str:
     for name in ("input_height", "input_width"):
         if not (type(raw[name]) is int and 1 <= raw[name] <= 4096):
             return name
-    for name in ("input_mean", "input_std"):
+    for name in ("input_mean", "input_std", "unknown_threshold", "temperature"):
         # JSON as Python reads it has NaN and Infinity.
         if type(raw[name]) not in (int, float) or not abs(raw[name]) <= sys.float_info.max:
             return name
-    for name in ("input_node", "output_node", "architecture", "tflite_sha256"):
+    for name in ("input_node", "output_node", "architecture", "tflite_sha256", "manifest_sha256", "date"):
         if not isinstance(raw[name], str):
             return name
+    if not 0 <= raw["unknown_threshold"] <= 1 or raw["temperature"] <= 0:
+        return "unknown_threshold or temperature"
     return "" if raw["input_std"] else "input_std is 0"

@@ -1,13 +1,13 @@
 """The backbone room: names, pretrained weights, conversion, and the frozen feature extractor.
 
 table.py says what each architecture is (its rows are architectures.json); weights.py finds its weights, fetch.py
-fetches them, slim.py reads them out of Google's frozen graphs; foreign.py takes a whole frozen graph as a backbone,
-once graphs.py has checked what is in it; hub.py takes a SavedModel, whose files archive.py reads, whose function
-savedmodel.py finds and inline.py writes out as a plain graph, and which hub_fetch.py fetches and hub_convert.py
-converts with the variables of checkpoint.py; savedweights.py takes an architecture's weights out of one; prepare.py
-keeps the converted files in model_dir, made once by convert.py in a process of its own, the only place of the main job
-that imports TensorFlow; compat.py keeps their graphs readable for TensorFlow 1.15; extractor.py runs the backbone;
-bfloat16.py runs it in bfloat16, in the process bfloat16_child.py, which has biases.py prepare the graph.
+fetches them, slim.py reads them out of Google's frozen graphs; graph_convert.py takes a whole frozen graph as a
+backbone, once the room of graphs has checked what is in it; hub.py takes a SavedModel, whose files archive.py reads,
+whose function savedmodel.py finds and inline.py writes out as a plain graph, and which hub_fetch.py fetches and
+hub_convert.py converts with the variables of checkpoint.py; savedweights.py takes an architecture's weights out of one;
+prepare.py keeps the converted files in model_dir, made once by convert.py in a process of its own, the only place of
+the main job that imports TensorFlow; extractor.py runs the backbone; bfloat16.py runs it in bfloat16, in the process
+bfloat16_child.py, which has biases.py prepare the graph.
 """
 
 from retrain.backbones.bfloat16 import Bfloat16Backbone

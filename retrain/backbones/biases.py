@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones.graphs import find_constant, source_name
+from retrain.graphs.checked import find_constant, source_name
 from retrain.images import Floats
 
 _DEPTHWISE = "DepthwiseConv2dNative"

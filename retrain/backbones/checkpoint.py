@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.backbones.graphs import MAX_ELEMENTS
 from retrain.errors import WeightsError
+from retrain.graphs.checked import MAX_ELEMENTS
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "VARIABLE_VALUE"

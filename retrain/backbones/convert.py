@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from retrain import fsio
-from retrain.backbones.compat import strip_for_1_15
 from retrain.backbones.savedweights import read_saved_weights
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.errors import RetrainError, WeightsError
+from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE
+from retrain.graphs.compat import strip_for_1_15
+from retrain.graphs.foreign import describe_graph
 from retrain.images import InputSpec
-
-INPUT_NODE = "input"
-BOTTLENECK_NODE = "bottleneck"
 
 # Means and standard deviations of ImageNet's channels, as the trainings had them.
 _CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
@@ -64,10 +63,10 @@ def main() -> int:
 
 
 def _convert_graph(graph: Path, bottleneck_tensor: str, stem: Path) -> None:
-    from retrain.backbones import foreign  # here, because foreign.py stands on this file
+    from retrain.backbones.graph_convert import convert_graph  # here, because it stands on this file
 
     data = graph.read_bytes()
-    foreign.convert_graph(data, foreign.describe_graph(data, bottleneck_tensor), stem)
+    convert_graph(data, describe_graph(data, bottleneck_tensor), stem)
 
 
 def _convert_hub(arguments: argparse.Namespace) -> None:

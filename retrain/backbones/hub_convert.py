@@ -10,10 +10,10 @@ from typing import Any
 from retrain.backbones.archive import SAVED_MODEL, unpack_module
 from retrain.backbones.checkpoint import Checkpoint, fill
 from retrain.backbones.convert import write_converted
-from retrain.backbones.foreign import MAX_ACTIVATIONS
 from retrain.backbones.inline import IMAGES, Skeleton, write_out
 from retrain.backbones.savedmodel import find_entry, parse_saved_model
 from retrain.errors import WeightsError
+from retrain.graphs.foreign import MAX_ACTIVATIONS
 from retrain.images import InputSpec
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from retrain.backbones.graphs import (
+from retrain.backbones.savedmodel import Entry
+from retrain.errors import WeightsError
+from retrain.graphs.checked import (
     DECODING,
     MAX_GRAPH_BYTES,
     MAX_NODES,
@@ -24,8 +26,6 @@ from retrain.backbones.graphs import (
     read_constant,
     source_name,
 )
-from retrain.backbones.savedmodel import Entry
-from retrain.errors import WeightsError
 
 IMAGES = "images"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

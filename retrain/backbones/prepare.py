@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from retrain import fsio
-from retrain.backbones.foreign import describe_graph
-from retrain.backbones.graphs import MAX_GRAPH_BYTES
 from retrain.backbones.table import BackboneSpec
 from retrain.backbones.weights import WeightsFile, bundled_weights, find_weights, weights_at_hand, weights_file
 from retrain.console import Console
 from retrain.errors import WeightsError
+from retrain.graphs.checked import MAX_GRAPH_BYTES
+from retrain.graphs.foreign import describe_graph
 from retrain.images import PREPROCESSING_VERSION
 
 # Part of every fingerprint: raise it when convert.py comes to write a network that computes something else.

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from retrain import fsio
-from retrain.backbones.graphs import find_constant, parse_graph, source_name
 from retrain.errors import WeightsError
+from retrain.graphs.checked import find_constant, parse_graph, source_name
 from retrain.images import Floats
 
 # Of batch normalisation, in slim's MobileNet and in Keras' alike.

@@ -15,11 +15,11 @@ from pathlib import Path
 from retrain import fsio
 from retrain.backbones.archive import read_module
 from retrain.backbones.fetch import FetchError, fetch
-from retrain.backbones.graphs import MAX_GRAPH_BYTES
 from retrain.backbones.table import BUNDLED, BackboneSpec
 from retrain.config import WEIGHT_SUFFIXES
 from retrain.console import Console
 from retrain.errors import WeightsError
+from retrain.graphs.checked import MAX_GRAPH_BYTES
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 # VGG19 without its top is 80 MB, ConvNeXt tiny 111 MB.

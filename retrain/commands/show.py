@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones.foreign import describe_graph
-from retrain.backbones.graphs import MAX_GRAPH_BYTES, checked_nodes
 from retrain.bundle import GRAPH_NODE, Bundle
 from retrain.commands.common import command_parser, read_flags
 from retrain.console import Console, printable
 from retrain.errors import ModelError, RetrainError, UsageError, WeightsError
+from retrain.graphs.checked import MAX_GRAPH_BYTES, checked_nodes
+from retrain.graphs.foreign import describe_graph
 from retrain.modelfile import read_graph_bundle, read_tflite_bundle
 
 DESCRIPTION = """\

@@ -13,9 +13,9 @@ from conftest import PHOTOS, Place, python
 
 from retrain import fsio
 from retrain.backbones.extractor import FrozenBackbone
-from retrain.backbones.foreign import describe_graph
-from retrain.backbones.graphs import parse_graph
 from retrain.backbones.slim import SlimWeights, read_slim_mobilenet, write_npz
+from retrain.graphs.checked import parse_graph
+from retrain.graphs.foreign import describe_graph
 from retrain.images import InputSpec, decode_rgb, normalise
 
 pytestmark = pytest.mark.tensorflow
@@ -45,7 +45,7 @@ RUN_ALL_AT_ONCE = RUN_GRAPH.replace("[image]}) for image in np.load(images)]", "
 CONVERT = """
 import sys
 from pathlib import Path
-from retrain.backbones.foreign import convert_graph, describe_graph
+from retrain.backbones.graph_convert import convert_graph; from retrain.graphs.foreign import describe_graph
 data = Path(sys.argv[1]).read_bytes()
 convert_graph(data, describe_graph(data, *sys.argv[3:]), Path(sys.argv[2]))
 """

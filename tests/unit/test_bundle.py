@@ -55,9 +55,9 @@ def test_what_is_no_record_is_a_model_error(data):
         bundle_from_json(data, "x.pb")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [], {}])
+@pytest.mark.parametrize("version", [0, 3, -1, True, "1", None, [], {}])
 def test_another_version_is_refused_and_named(version):
-    with pytest.raises(ModelError, match=r"expected a description of format 1, got .*update this package"):
+    with pytest.raises(ModelError, match=r"expected a description of format 1 to 2, got .*update this package"):
         bundle_from_json(with_(format=version), "x.pb")
 
 
@@ -65,6 +65,25 @@ def test_another_version_is_refused_and_named(version):
 def test_a_missing_field_is_damage(name):
     with pytest.raises(ModelError, match=f"is damaged .*{name}"):
         bundle_from_json(without(name), "x.pb")
+
+
+# As a run of 0.1.0 wrote it: what may never stop being readable.
+OF_FORMAT_1 = (
+    b'{"architecture": "mobilenet_0.50_224", "colour_order": "RGB", "feature_width": 12, "format": 1, "head_step": 7, '
+    b'"input_height": 2, "input_mean": 127.5, "input_node": "input", "input_std": 127.5, "input_width": 2, '
+    b'"labels": ["globular cluster", "open cluster"], "output_node": "final_result", '
+    b'"resize": "bilinear, antialiased, aspect ratio not kept", '
+    b'"split_sha256": "1111111111111111111111111111111111111111111111111111111111111111", "tflite_sha256": "", '
+    b'"training": {"learning_rate": 0.01, "steps": 10.0}, "versions": {"python": "3.11.0"}, '
+    b'"weights_sha256": "0000000000000000000000000000000000000000000000000000000000000000", '
+    b'"weights_source": "bundled"}'
+)
+
+
+def test_a_description_of_format_1_is_read_with_what_it_did_not_say_left_open():
+    read = bundle_from_json(OF_FORMAT_1, "x.pb")
+    assert read == bundle_of()
+    assert (read.manifest_sha256, read.unknown_threshold, read.temperature, read.date) == ("", 0.0, 1.0, "")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +94,8 @@ def test_a_missing_field_is_damage(name):
         {"input_width": -1}, {"input_width": 10**9}, {"input_width": []},
         {"input_mean": "127.5"}, {"input_mean": None}, {"input_mean": True},
         {"input_std": 0}, {"input_std": 0.0}, {"input_std": "1"}, {"input_std": False},
+        {"unknown_threshold": 1.5}, {"unknown_threshold": -0.1}, {"unknown_threshold": "0"}, {"temperature": 0},
+        {"temperature": -1.0}, {"temperature": None}, {"date": 7}, {"manifest_sha256": None},
         {"surprise": 1},
     ],
 )  # fmt: skip

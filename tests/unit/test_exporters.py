@@ -6,11 +6,11 @@ from support import bundle_of, tiny_graph, tiny_tflite
 from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from retrain.backbones.compat import ATTRIBUTES_OF_1_15, strip_for_1_15
 from retrain.bundle import GRAPH_NODE, bundle_from_json
 from retrain.classifier import Classifier
 from retrain.errors import ModelError, WeightsError
 from retrain.exporters import frozen_graph, tflite_model
+from retrain.graphs.compat import ATTRIBUTES_OF_1_15, strip_for_1_15
 from retrain.head import Head
 from retrain.litert import open_model
 from retrain.modelfile import read_graph_bundle

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support import bundle_of, tiny_graph
 
-from retrain.backbones import graphs
-from retrain.backbones.foreign import ForeignGraph, describe_graph, inference_graph
 from retrain.errors import WeightsError
+from retrain.graphs import checked as graphs
+from retrain.graphs.foreign import ForeignGraph, describe_graph, inference_graph
 from retrain.images import InputSpec
 
 POOLED = "MobilenetV1/Logits/AvgPool_1a/AvgPool"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from retrain.backbones import archive, checkpoint, inline, savedmodel, savedweights
-from retrain.backbones.graphs import read_constant
 from retrain.backbones.hub import USUAL_SIZE, HubRequest, hub_spec
 from retrain.config import RunConfig
 from retrain.config.handles import module_name, module_problem
 from retrain.errors import WeightsError
+from retrain.graphs.checked import read_constant
 
 FLOAT, INT, STRING = 1, 3, 7
 

@@ -8,9 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from retrain.backbones.graphs import MAX_ELEMENTS
 from retrain.backbones.slim import layer_names, read_slim_mobilenet, write_npz
 from retrain.errors import WeightsError
+from retrain.graphs.checked import MAX_ELEMENTS
 
 FEATURES = 32
 PARTS = ("gamma", "beta", "moving_mean", "moving_variance")

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones.compat import ATTRIBUTES_OF_1_15
 from retrain.errors import WeightsError
+from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 from retrain.images import Floats
 
+# What the two ends of every backbone of ours are called.
+INPUT_NODE = "input"
+BOTTLENECK_NODE = "bottleneck"
 MAX_GRAPH_BYTES = 400_000_000
 MAX_NODES = 20_000
 # Numbers in all constants together: half a gigabyte.
