@@ -16,9 +16,11 @@ from retrain.images import InputSpec
 FORMAT_VERSION = 2
 # What format 1 did not have; those models are read as if they said this.
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
-# Name of the constant in the graph, and of the metadata entry in the LiteRT file, that hold the bundle as JSON.
+# Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of LiteRT,
+# ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
 GRAPH_NODE = "retrain/bundle"
-TFLITE_ENTRY = "retrain.bundle"
+METADATA_ENTRY = "retrain.bundle"
+ASSET = "retrain_bundle.json"
 
 
 @dataclass(frozen=True)

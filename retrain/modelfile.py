@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from retrain.bundle import GRAPH_NODE, TFLITE_ENTRY, Bundle, bundle_from_json
+from retrain.bundle import GRAPH_NODE, METADATA_ENTRY, Bundle, bundle_from_json
 from retrain.errors import ModelError
 
 # No graph of ours is larger, and protobuf itself stops at 2 GiB.
@@ -64,7 +64,7 @@ def read_tflite_bundle(content: bytes, source: str) -> Bundle:
         model = schema.Model.GetRootAs(content, 0)
         for index in range(min(model.MetadataLength(), _MAX_METADATA)):
             entry = model.Metadata(index)
-            if entry.Name() == TFLITE_ENTRY.encode():
+            if entry.Name() == METADATA_ENTRY.encode():
                 text = model.Buffers(entry.Buffer()).DataAsNumpy()
                 return bundle_from_json(bytes(text), source)
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:

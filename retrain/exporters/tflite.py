@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.bundle import TFLITE_ENTRY, Bundle
+from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.head import Head
 
 _FILE_IDENTIFIER = b"TFL3"
@@ -46,7 +46,7 @@ def tflite_model(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
     _add_operator(model, graph, schema.BuiltinOperator.SOFTMAX, [logits], scores, options.SoftmaxOptions, softmax)
     graph.outputs = [scores]
     model.signatureDefs = None  # they name the backbone's own output
-    add_metadata(model, TFLITE_ENTRY, bundle.to_json())
+    add_metadata(model, METADATA_ENTRY, bundle.to_json())
     return pack(model, len(backbone))
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from retrain import fsio
 from retrain.backbones.prepare import run_child
-from retrain.bundle import TFLITE_ENTRY, Bundle
+from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.errors import ModelError
 from retrain.exporters.tflite import add_metadata, pack
 from retrain.head import Head
@@ -89,7 +89,7 @@ def int8_model(graph: bytes, head: Head, bundle: Bundle, calibration: Calibratio
     features = _quantised_features(converted, calibration.pixels, bundle.input_spec)
     _set_head(model, layer, fitted_head(head, features, calibration.logits))
     model.signatureDefs = None  # they name tensors by the names of the graph
-    add_metadata(model, TFLITE_ENTRY, bundle.to_json())
+    add_metadata(model, METADATA_ENTRY, bundle.to_json())
     return pack(model, len(converted))
 
 

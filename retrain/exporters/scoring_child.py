@@ -1,0 +1,65 @@
+"""In the TensorFlow child: runs an export over photographs, one at a time, and writes its scores down."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain import fsio
+from retrain.images import Floats, InputSpec, normalise
+
+# How many photographs the time is the median of, after one that warms up.
+TIMED = 20
+
+
+def score_pixels(
+    run: Callable[[Floats], Any], *, pixels: str, scores: str, height: int, width: int, mean: float, std: float
+) -> dict[str, float]:
+    """Run an export on decoded photographs.
+
+    Args:
+        run: float32 (1, height, width, 3), scaled -> anything NumPy takes for (1, C) or (C,), probabilities.
+        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
+        scores: path of the .npy to write, float32 (N, C).
+        height: pixels.
+        width: pixels.
+        mean: subtracted from each channel value (0 to 255).
+        std: what the difference is divided by.
+
+    Returns:
+        "ms": median milliseconds of one photograph.
+    """
+    spec = InputSpec(height, width, mean, std)
+    pictures = np.load(pixels, mmap_mode="r", allow_pickle=False)
+    return _score(lambda picture: run(normalise(picture, spec)), pictures, scores)
+
+
+def score_files(run: Callable[[bytes], Any], *, files: Sequence[str], scores: str) -> dict[str, float]:
+    """Run an export that decodes by itself.
+
+    Args:
+        run: bytes of an image file -> anything NumPy takes for (1, C) or (C,), probabilities.
+        files: paths of image files.
+        scores: path of the .npy to write, float32 (N, C).
+
+    Returns:
+        "ms": median milliseconds of one photograph, its decoding included.
+    """
+    return _score(lambda name: run(Path(name).read_bytes()), files, scores)
+
+
+def _score(run: Callable[[Any], Any], items: Any, scores: str) -> dict[str, float]:  # noqa: ANN401
+    rows, seconds = [], []
+    for item in items:
+        start = time.perf_counter()
+        answer = np.asarray(run(item), np.float32).reshape(-1)
+        seconds.append(time.perf_counter() - start)
+        rows.append(answer)
+    with fsio.replacing(Path(scores)) as file:
+        np.save(file, np.stack(rows), allow_pickle=False)
+    return {"ms": 1000 * statistics.median(seconds[1 : TIMED + 1] or seconds)}
