@@ -1,0 +1,64 @@
+"""The process of worker.py: a call a line on standard input, an answer a line on standard output.
+
+Runs as ``python -m retrain.exporters.worker_child``; ends when its input does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from typing import IO, Any
+
+from retrain.errors import RetrainError
+
+_PACKAGE = "retrain.exporters"
+
+
+def main() -> int:
+    """Answer calls until the input ends.
+
+    Returns:
+        0.
+    """
+    # Ctrl-C reaches this process, too: the run decides what it means, and ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not come among the answers
+    # Keras imports scikit-learn where it finds it, for wrappers that are not used here.
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
+    import tensorflow  # noqa: F401 - now, while the run is busy with other things
+
+    serve(sys.stdin.buffer, answers)
+    return 0
+
+
+def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer calls until there are no more.
+
+    Args:
+        calls: lines of JSON: function, facts.
+        answers: gets a line of JSON for each: returned, or kind and error.
+    """
+    for line in calls:
+        answers.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
+        answers.flush()
+
+
+def _answer(call: dict[str, Any]) -> dict[str, Any]:
+    module, name = call["function"].split(":")
+    try:
+        function = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name)
+        return {"returned": function(**call["facts"])}
+    except RetrainError as error:
+        return {"kind": type(error).__name__, "error": str(error)}
+    except Exception as error:
+        # TensorFlow's converters raise whatever their C++ side led them to: the run says it and ends in good order.
+        lines = (str(error).strip() or type(error).__name__).splitlines()
+        return {"kind": "ModelError", "error": f"{call['function']}: {' '.join(lines[-3:])}"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
