@@ -14,9 +14,12 @@ from sides import Sample
 LARGE_SIZE = (3000, 2000)
 PEERS = {
     "codelab": "the codelab's scripts, TensorFlow 1.15",
+    "codelab kept": "the codelab's label_image.py, TensorFlow 2",
     "Keras": "the Keras idiom",
     "torchvision": "torchvision and scikit-learn",
 }
+# Who has a part in one case only, and in which.
+_ONLY = {"codelab kept": "label"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Case:
 
     def takes_part(self, side: str, number: int) -> bool:
         """Say whether a side has its turn in a round; after the first, only those with a goal, where there is any."""
+        if _ONLY.get(side, self.name) != self.name:
+            return False
         goals = {name for figure in self.figures for name in figure.goals}
         return number == 0 or not goals or side in goals | {"ours"}
 
@@ -95,7 +100,18 @@ class Line:
 
 CASES = (
     Case("help", "start-up: --help", 5, (Figure("help", "start-up: --help"),)),
-    Case("label", "one photograph labelled", 5, (Figure("label", "one photograph labelled, whole process"),)),
+    Case(
+        "label",
+        "one photograph labelled",
+        5,
+        (
+            Figure(
+                "label",
+                "one photograph labelled, whole process",
+                {"codelab": Goal(wall=3), "codelab kept": Goal(wall=8)},
+            ),
+        ),
+    ),
     Case(
         "extract",
         "cold extraction",
@@ -210,6 +226,8 @@ def lines_of(
         ours = measured["ours"][figure.key]
         yield Line(title, "", "", _describe(ours, items), _facts("ours", ours))
         for name, peer in PEERS.items():
+            if not case.takes_part(name, 0):
+                continue
             theirs = measured.get(name, {}).get(figure.key, ())
             why = whys.get(name, {})
             yield _peer_line(name, f"  {peer}", figure, items, ours, theirs, why.get(figure.key) or why.get("", ""))

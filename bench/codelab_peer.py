@@ -71,9 +71,14 @@ class Codelab:
         """Run label_image.py on the graph that `train` left in ``place``, with the flags that a MobileNet needs."""
         if self.label is None:
             raise ValueError("expected the path of label_image.py")
-        words: list[str | Path] = [self.python, self.label, "--image", image, "--graph", place / "graph.pb"]
-        words += ["--labels", place / "labels.txt", "--input_layer=input", "--output_layer=final_result"]
-        return run_child([*words, f"--input_height={_SIZE}", f"--input_width={_SIZE}"])
+        return run_child([self.python, self.label, *label_words(image, place)])
+
+
+def label_words(image: Path, place: Path) -> list[str | Path]:
+    """Spell what label_image.py must be told to label with the MobileNet in ``place``."""
+    words = ["--image", image, "--graph", place / "graph.pb", "--labels", place / "labels.txt"]
+    words += ["--input_layer=input", "--output_layer=final_result"]
+    return [*words, f"--input_height={_SIZE}", f"--input_width={_SIZE}"]
 
 
 def tensorflow_version(python: Path) -> str | None:

@@ -16,7 +16,8 @@ in a process that is warm already. Large photographs are the given ones, enlarge
 
 The codelab's scripts are no part of this repository: save scripts/retrain.py and scripts/label_image.py of
 github.com/googlecodelabs/tensorflow-for-poets-2. They need Python 3.7 with TensorFlow 1.15:
-python3.7 -m pip install 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'.
+python3.7 -m pip install 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'. label_image.py is measured on the TensorFlow
+of this environment, too, which is given to it under its old names, as codelab_kept.py does.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from time import sleep
 from typing import Any
 
 from bound import Rates, best_gemm_peak, rate
-from cases import CASES, LARGE_SIZE, Case, Clock, Line, Scale, Sizes, bound_lines, lines_of
+from cases import CASES, LARGE_SIZE, PEERS, Case, Clock, Line, Scale, Sizes, bound_lines, lines_of
 from codelab_peer import ARCHITECTURE, Codelab, tensorflow_version
 from common import ROOT, cores, machine, print_table, save, say
 from photographs import class_folders, lay_out, lay_out_large
-from sides import Answer, CodelabSide, KerasSide, Ours, Photographs, Sample, Side, TorchSide
+from sides import Answer, CodelabKeptSide, CodelabSide, KerasSide, Ours, Photographs, Sample, Side, TorchSide
 
 from retrain.backbones import FrozenBackbone, PreparedBackbone, find_backbone, prepare_backbone
 from retrain.console import Console
@@ -251,7 +252,8 @@ class Bench:
     def sides(self) -> dict[str, Side]:
         """Who takes part; who does not goes to `missing` with the reason."""
         found: dict[str, Side] = {"ours": Ours(self.backbone, self._make("ours"))}
-        for name, open_side in (("codelab", self._codelab), ("Keras", self._keras), ("torchvision", self._torch)):
+        openers = (self._codelab, self._codelab_kept, self._keras, self._torch)
+        for name, open_side in zip(PEERS, openers, strict=True):
             side = open_side()
             if isinstance(side, str):
                 self.missing[name] = side
@@ -269,6 +271,11 @@ class Bench:
             return f"not measured: expected TensorFlow 1.15 in {python.name}, got {self._tensorflow}; {_HOW_TO}"
         codelab = Codelab(python, script, self._arguments.codelab_label)
         return CodelabSide(codelab, self.backbone.weights.path, self._make("codelab"))
+
+    def _codelab_kept(self) -> Side | str:
+        if self._arguments.codelab_label is None:
+            return f"not measured: --codelab_label was not given; {_HOW_TO}"
+        return CodelabKeptSide(self._arguments.codelab_label, self._place / "ours")
 
     def _keras(self) -> Side | str:
         if find_spec("tensorflow") is None or find_spec("keras") is None:

@@ -1,7 +1,8 @@
 """The sides of bench/run.py: ours, the codelab's scripts, the Keras idiom, torchvision. Each does what a case asks.
 
-An answer names its figures: "extract" of a cold extraction, "cold" and "warm" of whole runs, "label", "help". A figure
-that a side cannot give is missing from the answer, and `lacks` says why.
+The codelab's label_image.py is there twice: where it was at home, and kept alive on today's TensorFlow. An answer
+names its figures: "extract" of a cold extraction, "cold" and "warm" of whole runs, "label", "help". A figure that a
+side cannot give is missing from the answer, and `lacks` says why.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from codelab_peer import ARCHITECTURE, Codelab, write_archive
+from codelab_peer import ARCHITECTURE, Codelab, label_words, write_archive
 from common import BENCH, Child, python_module, run_child
 from extraction import KerasPeer, gather
 
@@ -189,6 +190,34 @@ class CodelabSide:
     def help(self) -> Answer:
         """Run retrain.py --help."""
         return {"help": sample_of(self._codelab.help())}
+
+
+class CodelabKeptSide:
+    """The codelab's label_image.py, kept alive on the TensorFlow that is installed here; it labels with our graph."""
+
+    lacks: Mapping[str, str] = {}
+
+    def __init__(self, script: Path, place: Path) -> None:
+        self._script, self._place = script, place
+
+    def extract(self, photographs: Photographs) -> Answer:
+        """Have none."""
+        del photographs
+        return {}
+
+    def job(self, photographs: Photographs, steps: int) -> Answer:
+        """Have none: the graph is there once ours has done its job."""
+        del photographs, steps
+        return {}
+
+    def label(self, image: Path) -> Answer:
+        """Run the script through the launcher that gives it TensorFlow's old names."""
+        words = [sys.executable, BENCH / "codelab_kept.py", self._script, *label_words(image, self._place)]
+        return {"label": sample_of(run_child(words))}
+
+    def help(self) -> Answer:
+        """Have none."""
+        return {}
 
 
 class KerasSide:

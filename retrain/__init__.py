@@ -12,6 +12,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     images        bytes -> uint8 RGB -> model input: the only decode and resize
     distortions   what is drawn for distorted training, and how a picture is made from it
     litert        opens LiteRT models
+    sandbox       runs a model that may do more than calculate, in a process that may not
     graphs        frozen graphs as data: what is allowed, what they are
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
@@ -21,6 +22,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     summaries     what TensorBoard shows
     bundle        what a model says of itself
     modelfile     model files, read without running them
+    runtimes      what runs a model file: LiteRT, onnxruntime, TensorFlow on a checked graph, the sandbox
     exporters     frozen graph, LiteRT: a module a format
     journal       what a run says
     observe       who watches the training: log, TensorBoard, intermediate graphs

@@ -16,8 +16,8 @@ from retrain.images import InputSpec
 FORMAT_VERSION = 2
 # What format 1 did not have; those models are read as if they said this.
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
-# Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of LiteRT,
-# ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
+# Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of
+# LiteRT, ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
 GRAPH_NODE = "retrain/bundle"
 METADATA_ENTRY = "retrain.bundle"
 ASSET = "retrain_bundle.json"

@@ -1,18 +1,17 @@
-"""The inference side: open a model and classify photographs, without importing TensorFlow.
+"""The inference side: open a model and classify photographs.
 
-Only models that describe themselves are opened; what runs is the .tflite beside the graph, whose hash the
-description names, so that the two can never be of different runs; or a .tflite by itself, which describes itself, too.
+Which file is run by what, the room of runtimes knows; a model of this tool is run without TensorFlow.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
+import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 from PIL import Image
@@ -20,9 +19,14 @@ from PIL import Image
 from retrain.bundle import Bundle
 from retrain.errors import ImageError, ModelError
 from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
-from retrain.litert import OpenModel, open_model, usable_cores
-from retrain.modelfile import read_graph_bundle, read_model_file, read_tflite_bundle
+from retrain.litert import usable_cores
 
+if TYPE_CHECKING:
+    from retrain.runtimes.request import Overrides
+    from retrain.runtimes.runtime import Runtime
+
+TF1 = "tf1"
+RESIZES = ("", TF1)
 # Photographs begun or done and not yet handed out by classify_many: enough that no thread waits for its neighbour.
 IN_FLIGHT = 64
 
@@ -64,46 +68,83 @@ class Classifier:
     """A trained model, open for classifying; may be used from several threads.
 
     Args:
-        bundle: what the model says of itself.
-        content: the bytes of its .tflite file.
+        bundle: what the model says of itself, or what was found out of a stranger's.
+        runtime: runs it.
+        resize: "" for the resize of the training, "tf1" for the one of the codelab's label_image.
+        notes: what a person should know of how it was opened; a sentence each.
 
     Raises:
         ModelError: the file does not answer with one score a label.
     """
 
-    def __init__(self, bundle: Bundle, content: bytes) -> None:
-        self.bundle = bundle
-        self._content = content
-        self._local = threading.local()
-        answer = self._model().run(lambda out: out.fill(0))
-        if answer.shape != (1, len(bundle.labels)):
-            raise ModelError(f"expected {len(bundle.labels)} scores, one a label, the model gives {answer.shape[-1]}")
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, resize: str = "", notes: Sequence[str] = ()) -> None:
+        self.bundle, self.notes = bundle, tuple(notes)
+        self._runtime, self._resize = runtime, resize
+        answer = runtime.scores(lambda out: out.fill(0))
+        if answer.shape != (len(bundle.labels),):
+            raise ModelError(f"expected {len(bundle.labels)} scores, one a label, the model gives {answer.size}")
+        if not np.isfinite(answer).all():
+            raise ModelError("expected scores, the model gives numbers that are not finite; it is damaged")
 
     @classmethod
-    def open(cls, graph: str | Path, **overrides: Any) -> Self:  # noqa: ANN401
-        """Open a model.
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        labels: str | Path | Sequence[str] | None = None,
+        resize: str = "",
+        trust_model: bool = False,
+        input_layer: str = "",
+        output_layer: str = "",
+        **overrides: Unpack[Overrides],
+    ) -> Self:
+        """Open a model, of this tool or a stranger's.
 
         Args:
-            graph: ``retrained_graph.pb``, beside which its .tflite must stand, or a .tflite by itself: that one or
-                ``retrained_graph_int8.tflite``.
-            overrides: fields of its description to replace: input_height, input_width, input_mean, input_std.
+            path: ``retrained_graph.pb``, beside which its .tflite must stand; a .tflite, .lite or .onnx file; the
+                folder of a SavedModel; or a frozen graph that another tool wrote.
+            labels: a file of labels, a line each, or the labels; None takes the model's own, or those of a file beside
+                it that fits.
+            resize: "" for the resize of the training, "tf1" for the one of the codelab's label_image.
+            trust_model: run a model that may do more than calculate, in a child process with limits; without, it is
+                refused.
+            input_layer: of a stranger's graph, the node that takes pictures; empty to find it.
+            output_layer: of a stranger's graph, the node that gives scores; empty to find it.
+            overrides: in place of what the model says: input_height, input_width, input_mean, input_std.
 
         Returns:
             The classifier.
 
         Raises:
-            ModelError: the file is not a model of this tool, or its .tflite is not the one it was written with.
+            ModelError: the file is no model, is damaged or is refused; or its .tflite is not the one it was written
+                with.
+            UsageError: labels or node names that were given do not fit it.
+            ValueError: resize or a name in overrides is none of these.
         """
-        graph = Path(graph)
-        if graph.suffix == ".tflite":
-            content = read_model_file(graph, "a model")
-            return cls(replace(read_tflite_bundle(content, str(graph)), **overrides), content)
-        bundle = read_graph_bundle(graph)
-        sibling = graph.with_suffix(".tflite")
-        content = read_model_file(sibling, f"the .tflite that {graph.name} was written with")
-        if hashlib.sha256(content).hexdigest() != bundle.tflite_sha256:
-            raise ModelError(f"{sibling} is not the file that {graph} was written with; copy both from one run")
-        return cls(replace(bundle, **overrides), content)
+        from retrain.runtimes.opening import open_any
+        from retrain.runtimes.request import Overrides, Request
+
+        legal = tuple(Overrides.__annotations__)
+        if resize not in RESIZES or not set(overrides) <= set(legal):
+            raise ValueError(f"expected resize of {RESIZES} and {legal}, got {resize!r} and {tuple(overrides)}")
+        opened = open_any(Request(Path(path), labels, input_layer, output_layer, trust_model, overrides))
+        try:
+            return cls(opened.bundle, opened.runtime, resize=resize, notes=opened.notes)
+        except BaseException:
+            opened.runtime.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the model; of a trusted one, end its child process. It may not be used any more."""
+        self._runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def scores(self, image: ImageLike) -> Floats:
         """Score one photograph.
@@ -120,8 +161,7 @@ class Classifier:
         """
         spec = self.bundle.input_spec
         pixels = self._pixels(image)
-        scores: Floats = self._model().run(lambda out: normalise(pixels, spec, out))[0]
-        return scores
+        return self._runtime.scores(lambda out: normalise(pixels, spec, out))
 
     def classify(self, image: ImageLike, top_k: int | None = None) -> list[Guess]:
         """Name one photograph.
@@ -181,33 +221,38 @@ class Classifier:
 
         return _in_order(name, enumerate(images), threads or usable_cores(), in_flight)
 
-    def _pixels(self, image: ImageLike) -> Pixels:
+    def _pixels(self, image: ImageLike) -> Pixels | Floats:
         spec = self.bundle.input_spec
         if isinstance(image, str | Path):
-            return decode_rgb(read_image_file(image), spec)
+            return self._decoded(read_image_file(image))
         if isinstance(image, bytes | bytearray):
             if len(image) > LIMITS.max_bytes:
                 raise ImageError("too large", f"{len(image)} bytes, at most {LIMITS.max_bytes} are read")
-            return decode_rgb(bytes(image), spec)
-        if isinstance(image, Image.Image):
-            return pixels_of(image, spec)
-        if not isinstance(image, np.ndarray):
+            return self._decoded(bytes(image))
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise ImageError("not an image", f"expected uint8 (H, W, 3), RGB, got {image.dtype} {image.shape}")
+            image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
             raise TypeError(f"expected a path, bytes, a uint8 array or a Pillow image, got {type(image).__name__}")
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ImageError("not an image", f"expected uint8 (H, W, 3), RGB, got {image.dtype} {image.shape}")
-        return pixels_of(Image.fromarray(image), spec)
+        return pixels_of(image, spec) if self._resize != TF1 else self._decoded(_lossless(image))
 
-    def _shape(self) -> tuple[int, int, int, int]:
-        return (1, self.bundle.input_height, self.bundle.input_width, 3)
+    def _decoded(self, data: bytes) -> Pixels | Floats:
+        if self._resize != TF1:
+            return decode_rgb(data, self.bundle.input_spec)
+        from retrain.images.tf1 import decode_tf1
 
-    def _model(self) -> OpenModel:
-        if not hasattr(self._local, "model"):
-            try:
-                self._local.model = open_model(self._content, self._shape())
-            except (ValueError, RuntimeError) as error:
-                raise ModelError(f"the .tflite file cannot be run at {self._shape()}: {error}") from error
-        model: OpenModel = self._local.model
-        return model
+        return decode_tf1(data, self.bundle.input_spec)
+
+
+def _lossless(picture: Image.Image) -> bytes:
+    """Make a file of a picture, for a decoder that takes nothing else."""
+    file = io.BytesIO()
+    try:
+        picture.convert("RGB").save(file, "BMP")
+    except Exception as error:  # as in decode_rgb: one opened from a damaged file is decoded only here
+        raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
+    return file.getvalue()
 
 
 def _in_order(

@@ -14,7 +14,7 @@ from retrain.console import Console
 from retrain.errors import UsageError
 
 # What may stand in place of flags; commands.py is imported when one does.
-COMMANDS = ("backbones", "cache", "show", "weights")
+COMMANDS = ("backbones", "cache", "export", "show", "weights")
 
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
@@ -33,6 +33,8 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
                                                     prepares a machine that has no network
     python -m retrain show tf_files/retrained_graph.pb
                                                     says what a model is
+    python -m retrain export tf_files/retrained_graph.pb --format saved_model,onnx
+                                                    writes it in further formats
     python -m retrain cache stats                   looks after the cache: verify, prune, export, import
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is

@@ -27,7 +27,8 @@ from retrain.console import Console
 from retrain.dataset import TRAINING, Catalog, Split
 from retrain.distortions import UNDISTORTED, Distortion
 from retrain.engines import LocalEngine, RayEngine
-from retrain.exporters.parity import measure_drift, read_pixels
+from retrain.exporters.drift import measure_drift
+from retrain.exporters.parity import read_pixels
 from retrain.head import Head
 from retrain.litert import usable_cores
 from retrain.publish import add_metrics, beside

@@ -77,14 +77,25 @@ def _quiet_first_time() -> Iterator[None]:
             yield
             return
         _greeted = True
-        kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(silence, 2)
+        with silent_stderr():
             yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(silence)
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Drop what C++ libraries print on standard error while they start; exceptions are raised as ever.
+
+    Yields:
+        Nothing.
+    """
+    kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
 
 
 def usable_cores() -> int:

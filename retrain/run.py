@@ -16,14 +16,13 @@ from retrain.backbones import (
     find_backbone,
     graph_spec,
     hub_spec,
-    is_quantized,
     prepare_backbone,
     prepare_graph,
     prepare_hub,
 )
 from retrain.bottlenecks import Features, Material, labels_of
 from retrain.bundle import Bundle
-from retrain.config import RunConfig
+from retrain.config import RunConfig, format_problems
 from retrain.config.handles import module_problem
 from retrain.console import Console
 from retrain.dataset import (
@@ -40,10 +39,22 @@ from retrain.dataset import (
 from retrain.errors import UsageError, WeightsError
 from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
 from retrain.exporters import frozen_graph
+from retrain.exporters.making import problems_of_formats
+from retrain.exporters.worker import TensorFlowWorker
 from retrain.gather import gather, gather_material, tell_drift
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
 from retrain.observe import observers
-from retrain.publish import beside, describe, remove_old_int8, write_int8, write_metrics, write_model
+from retrain.publish import (
+    Training,
+    beside,
+    describe,
+    formats_of,
+    is_repetition,
+    place_of,
+    save_exports,
+    save_model,
+    write_metrics,
+)
 from retrain.summaries import Summaries
 
 
@@ -90,19 +101,20 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     split = divide(config, features, console)
     table = split_csv(features.catalog, features.sha256s, split)
     marks = config.distortions() | config.caveats()
-    bundle = describe(backbone, catalog.labels, config.final_tensor_name, recipe_of(config), table, marks)
+    bundle = describe(config, backbone, catalog.labels, recipe_of(config), table, marks)
     material = gather_material(config, features, split, backbone, console)
-    head = train(config, backbone, material, split, bundle, console)
-    remove_old_int8(config, console)
-    files = write_model(config, backbone, head, bundle, table)
-    test, crossed = judge(config, backbone, features, material, split, head, console)
-    if backbone.precision != "float32":
-        tell_drift(config, features, backbone, head, console)
-    console.line("Wrote " + ", ".join(files))
-    if is_quantized(config.architecture):
-        files += (write_int8(config, bundle, features, split, head, console),)
-        console.line(f"Wrote {files[-1]}")
-    return RunResult(bundle, head, test, crossed, len(features.skipped), files)
+    with TensorFlowWorker() as worker:
+        if not is_repetition(bundle, place_of(config.output_graph, "tflite")):
+            worker.start()  # it imports TensorFlow while the head is trained
+        head = train(config, backbone, material, split, bundle, console)
+        training = Training(config, backbone, features, split, table, head, bundle)
+        saved = save_model(training, worker, console)
+        test, crossed = judge(config, backbone, features, material, split, head, console)
+        if backbone.precision != "float32":
+            tell_drift(config, features, backbone, head, console)
+        console.line("Wrote " + ", ".join(saved.files))
+        more = save_exports(training, saved, console)
+    return RunResult(saved.bundle, head, test, crossed, len(features.skipped), saved.files + more)
 
 
 def check(config: RunConfig) -> tuple[BackboneSpec, Catalog]:
@@ -127,6 +139,8 @@ def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Ca
         problems += error.problems
     except WeightsError as error:
         problems.append(f"{config.tfhub_module or config.backbone_graph}: {error}")
+    if spec is not None and not format_problems(config.export, "export"):
+        problems += problems_of_formats(formats_of(config), spec.name)
     if storage.is_folder(config.image_dir):
         catalog = scan_photographs(config.image_dir, config.label_style)
         problems += catalog.problems

@@ -12,6 +12,7 @@ from support import bundle_of, tiny_graph, tiny_tflite
 from retrain.classifier import Classifier
 from retrain.exporters import frozen_graph, tflite_model
 from retrain.head import Head
+from retrain.runtimes.litert import LiteRuntime
 
 CLASSES = tuple("abcdefg")
 CONSTANT = Head(np.zeros((12, 7), np.float32), np.arange(7, dtype=np.float32), 3)
@@ -20,9 +21,9 @@ COLOURS = ("red", "green", "blue")
 BY_COLOUR = Head(np.tile(np.eye(3, dtype=np.float32), (4, 1)), np.zeros(3, np.float32), 3)
 
 
-def write_model(folder: Path, head: Head = CONSTANT, labels: tuple[str, ...] = CLASSES) -> Path:
+def write_model(folder: Path, head: Head = CONSTANT, labels: tuple[str, ...] = CLASSES, **changes: object) -> Path:
     """Write m.pb and m.tflite; the path of m.pb."""
-    bundle = bundle_of(labels)
+    bundle = bundle_of(labels, **changes)
     tflite = tflite_model(tiny_tflite(), head, bundle)
     bundle = replace(bundle, tflite_sha256=hashlib.sha256(tflite).hexdigest())
     (folder / "m.tflite").write_bytes(tflite)
@@ -33,7 +34,7 @@ def write_model(folder: Path, head: Head = CONSTANT, labels: tuple[str, ...] = C
 def by_colour() -> Classifier:
     """A classifier that says which of red, green and blue a photograph is."""
     bundle = bundle_of(COLOURS)
-    return Classifier(bundle, tflite_model(tiny_tflite(), BY_COLOUR, bundle))
+    return Classifier(bundle, LiteRuntime(tflite_model(tiny_tflite(), BY_COLOUR, bundle), 2, 2))
 
 
 def patch(colour: str, side: int = 8) -> np.ndarray:

@@ -3,10 +3,11 @@
 table.py says what each architecture is (its rows are architectures.json); weights.py finds its weights, fetch.py
 fetches them, slim.py reads them out of Google's frozen graphs; graph_convert.py takes a whole frozen graph as a
 backbone, once the room of graphs has checked what is in it; hub.py takes a SavedModel, whose files archive.py reads,
-whose function savedmodel.py finds and inline.py writes out as a plain graph, and which hub_fetch.py fetches and
-hub_convert.py converts with the variables of checkpoint.py; savedweights.py takes an architecture's weights out of one;
-prepare.py keeps the converted files in model_dir, made once by convert.py in a process of its own, the only place of
-the main job that imports TensorFlow; extractor.py runs the backbone; bfloat16.py runs it in bfloat16, in the process
+whose function the room of graphs writes out as a plain graph, and which hub_fetch.py fetches and hub_convert.py
+converts; savedweights.py takes an architecture's weights out of one; prepare.py keeps the converted files in model_dir,
+made once by convert.py in a process of its own, the only place of the main job that imports TensorFlow; extractor.py
+runs the backbone; imagenet.py has the names of ImageNet's classes (imagenet_names.txt), imagenet_weights.py finds the
+weights that name them, imagenet_convert.py builds a network from those; bfloat16.py runs it in bfloat16, in the process
 bfloat16_child.py, which has biases.py prepare the graph.
 """
 

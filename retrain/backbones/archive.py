@@ -23,8 +23,8 @@ from typing import BinaryIO
 
 from retrain import fsio
 from retrain.errors import WeightsError
+from retrain.graphs import SAVED_MODEL
 
-SAVED_MODEL = "saved_model.pb"
 TF1_MARK = "tfhub_module.pb"
 MAX_MEMBERS = 10_000
 MAX_UNPACKED_BYTES = 2_000_000_000

@@ -23,7 +23,7 @@ from retrain.errors import RetrainError, WeightsError
 from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE
 from retrain.graphs.compat import strip_for_1_15
 from retrain.graphs.foreign import describe_graph
-from retrain.images import InputSpec
+from retrain.images import Floats, InputSpec
 
 # Means and standard deviations of ImageNet's channels, as the trainings had them.
 _CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
@@ -106,10 +106,27 @@ def write_converted(forward: Callable[[Any], Any], input_spec: InputSpec, stem: 
     """
     import tensorflow as tf
 
-    shape = (input_spec.height, input_spec.width, 3)
-    graph = _tidy(_frozen(forward, (None, *shape)))  # first, so that its names carry no "_1"
-    tflite = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(forward, (1, *shape))]).convert()
-    write_files(stem, tflite, graph, tf.__version__)
+    shape = (None, input_spec.height, input_spec.width, 3)
+    graph = _tidy(_frozen(forward, shape, BOTTLENECK_NODE))  # first, so that its names carry no "_1"
+    write_files(stem, tflite_of(forward, input_spec), graph, tf.__version__)
+
+
+def tflite_of(forward: Callable[[Any], Any], input_spec: InputSpec, result: str = BOTTLENECK_NODE) -> bytes:
+    """Convert a function on tensors to LiteRT.
+
+    Args:
+        forward: float32 tensor (N, H, W, 3), RGB, -1 to 1 -> float32 tensor (N, D).
+        input_spec: gives height and width.
+        result: what the output is called.
+
+    Returns:
+        A .tflite file: float32 (1, H, W, 3) -> float32 (1, D).
+    """
+    import tensorflow as tf
+
+    function = _frozen(forward, (1, input_spec.height, input_spec.width, 3), result)
+    converted: bytes = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    return converted
 
 
 def write_files(stem: Path, tflite: bytes, graph: bytes, tensorflow: str) -> None:
@@ -148,11 +165,12 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
         if weights.is_dir():
             model.set_weights(read_saved_weights(model, weights))
         elif weights.suffix == ".npz":
-            model.set_weights(_read_npz(weights))
+            model.set_weights(read_npz(weights))
         elif weights.suffix == ".pb":
             model.set_weights(list(read_slim_mobilenet(weights.read_bytes()).arrays))
         else:
             model.load_weights(weights)
+        settle_normalization(model)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{weights} does not hold the weights of {spec.name}: {error}") from error
     return model
@@ -172,14 +190,40 @@ def build_untrained(spec: BackboneSpec) -> Any:  # noqa: ANN401
     shape = (spec.input_spec.height, spec.input_spec.width, 3)
     builder = getattr(keras.applications, spec.builder)
     model = builder(input_shape=shape, include_top=False, weights=None, pooling="avg", **spec.arguments)
-    _ungroup(model)
+    ungroup(model)
     return model
 
 
-def _ungroup(model: Any) -> None:  # noqa: ANN401
+def settle_normalization(model: Any) -> None:  # noqa: ANN401
+    """Have the layers that normalise pixels (EfficientNet's) take up the weights that they were given.
+
+    Trap: set_weights leaves them as they were; only load_weights brings them up to date. And Keras' EfficientNet has a
+    layer more where it fetches its weights by itself: their "variances" are standard deviations, so it divides once
+    more by their root. Squared, they are variances, and the layer is not needed. (tensorflow issue 49930)
+
+    Args:
+        model: a keras.Model whose weights were set.
+    """
+    import numpy as np
+
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "Normalization" and layer.weights:
+            mean, variance, count = layer.get_weights()
+            if np.allclose(variance, _TORCH_STDS, rtol=1e-3):
+                layer.set_weights([mean, variance**2, count])
+            layer.finalize_state()
+
+
+def ungroup(model: Any) -> None:  # noqa: ANN401
     """Compute convolutions of one channel a group (ConvNeXt's) as the depthwise convolutions that they are.
 
     Trap: Keras hands grouped convolutions to XLA, whose calls neither LiteRT nor a frozen graph can hold.
+
+    Args:
+        model: a keras.Model; what is saved of it stays Keras' own.
+
+    Raises:
+        WeightsError: it has groups of more than one channel.
     """
     import tensorflow as tf
 
@@ -203,35 +247,61 @@ def as_trained(images: Any, preprocessing: str) -> Any:  # noqa: ANN401
     Returns:
         float32 tensor (N, H, W, 3).
     """
-    import numpy as np
     import tensorflow as tf
 
     if preprocessing == "tf":
         return images
+    matrix, offset = scaling_of(preprocessing)
+    # A 1x1 convolution scales, turns RGB to BGR and shifts in one operation that every runtime has.
+    return tf.nn.conv2d(images, tf.constant(matrix[None, None]), 1, "VALID") + tf.constant(offset)
+
+
+def scaling_of(preprocessing: str) -> tuple[Floats, Floats]:
+    """Say what turns RGB in -1 to 1 into what a backbone's training was fed: a matrix and what is added.
+
+    Args:
+        preprocessing: see BackboneSpec.
+
+    Returns:
+        float32 (3, 3), from our channels to its own, and float32 (3,), to add.
+    """
+    import numpy as np
+
+    if preprocessing == "tf":
+        return np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
     matrix, offset = np.eye(3) * 127.5, np.full(3, 127.5)
     if preprocessing == "caffe":
         matrix, offset = matrix[:, ::-1], offset - np.array(_CAFFE_MEANS_BGR)
     elif preprocessing == "torch":
         stds = np.array(_TORCH_STDS)
         matrix, offset = matrix / (255 * stds), (offset / 255 - np.array(_TORCH_MEANS)) / stds
-    # A 1x1 convolution scales, turns RGB to BGR and shifts in one operation that every runtime has.
-    kernel = tf.constant(np.ascontiguousarray(matrix)[None, None], tf.float32)
-    return tf.nn.conv2d(images, kernel, 1, "VALID") + tf.constant(offset, tf.float32)
+    return np.ascontiguousarray(matrix, np.float32), offset.astype(np.float32)
 
 
-def _read_npz(path: Path) -> list[Any]:
+def read_npz(path: Path) -> list[Floats]:
+    """Read the arrays of a .npz file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        float32 arrays, in the order of their names.
+
+    Raises:
+        OSError, ValueError: it is none, or holds what is no array of numbers.
+    """
     import numpy as np
 
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return [archive[name].astype(np.float32) for name in sorted(archive.files)]
 
 
-def _frozen(forward: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:  # noqa: ANN401
+def _frozen(forward: Callable[[Any], Any], shape: tuple[int | None, ...], result: str) -> Any:  # noqa: ANN401
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     def named(images: Any) -> Any:  # noqa: ANN401
-        return tf.identity(forward(images), name=BOTTLENECK_NODE)
+        return tf.identity(forward(images), name=result)
 
     signature = tf.TensorSpec(shape, tf.float32, name=INPUT_NODE)
     return convert_variables_to_constants_v2(tf.function(named).get_concrete_function(signature))

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from retrain import fsio
-from retrain.backbones.archive import SAVED_MODEL, TF1_MARK, ModuleFiles, read_module
-from retrain.backbones.inline import Skeleton, write_out
+from retrain.backbones.archive import TF1_MARK, ModuleFiles, read_module
 from retrain.backbones.prepare import LOCK_TIMEOUT_S, PreparedBackbone, open_or_convert, run_child
-from retrain.backbones.savedmodel import Entry, find_entry, parse_saved_model, refusal_of_tensorflow_1
 from retrain.backbones.table import BackboneSpec
 from retrain.backbones.weights import WeightsFile
 from retrain.config.handles import is_handle, module_name
 from retrain.console import Console
 from retrain.errors import WeightsError
+from retrain.graphs import SAVED_MODEL
 from retrain.graphs.checked import MAX_GRAPH_BYTES
 from retrain.graphs.foreign import MAX_FEATURES, MAX_INPUT_PIXELS
+from retrain.graphs.inline import Skeleton, write_out
+from retrain.graphs.savedmodel import Entry, find_entry, parse_saved_model, refusal_of_tensorflow_1
 from retrain.images import InputSpec
 
 # What TensorFlow Hub's own tutorials feed to a module that takes pictures of any size, unless they know better.

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones.archive import SAVED_MODEL, unpack_module
-from retrain.backbones.checkpoint import Checkpoint, fill
+from retrain.backbones.archive import unpack_module
 from retrain.backbones.convert import write_converted
-from retrain.backbones.inline import IMAGES, Skeleton, write_out
-from retrain.backbones.savedmodel import find_entry, parse_saved_model
 from retrain.errors import WeightsError
+from retrain.graphs import SAVED_MODEL
+from retrain.graphs.checkpoint import Checkpoint, fill
 from retrain.graphs.foreign import MAX_ACTIVATIONS
+from retrain.graphs.inline import IMAGES, Skeleton, write_out
+from retrain.graphs.savedmodel import find_entry, parse_saved_model
 from retrain.images import InputSpec
 
 

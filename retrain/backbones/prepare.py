@@ -21,6 +21,8 @@ from retrain.images import PREPROCESSING_VERSION
 
 # Part of every fingerprint: raise it when convert.py comes to write a network that computes something else.
 CONVERSION_VERSION = 1
+# The same for builders that a change concerned alone: EfficientNet's pixels were not normalised as in its training.
+_VERSION_OF_BUILDER = {f"EfficientNetB{number}": 2 for number in range(4)}
 # Another run may be fetching weights over a slow line; it shows how far it is.
 LOCK_TIMEOUT_S = 2 * 3600.0
 
@@ -52,7 +54,7 @@ class PreparedBackbone:
             "weights": self.weights.sha256,
             "input": asdict(self.spec.input_spec),
             "preprocessing": PREPROCESSING_VERSION,
-            "conversion": CONVERSION_VERSION,
+            "conversion": _conversion_version(self.spec),
         }
         if self.precision != "float32":  # which keeps the fingerprints of before there was a choice
             facts["precision"] = self.precision
@@ -202,8 +204,12 @@ def _at(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> PreparedBa
     # A graph may be asked for at more than one bottleneck, a module at more than one size.
     several = weights.source in ("graph", "hub")
     where = f"-{hashlib.sha256(spec.builder.encode()).hexdigest()[:6]}" if several else ""
-    stem = f"{spec.name}-{weights.sha256[:12]}{where}-v{CONVERSION_VERSION}"
+    stem = f"{spec.name}-{weights.sha256[:12]}{where}-v{_conversion_version(spec)}"
     return PreparedBackbone(spec, weights, model_dir / f"{stem}.tflite", model_dir / f"{stem}.pb")
+
+
+def _conversion_version(spec: BackboneSpec) -> int:
+    return _VERSION_OF_BUILDER.get(spec.builder, CONVERSION_VERSION)
 
 
 def _whole(prepared: PreparedBackbone) -> bool:

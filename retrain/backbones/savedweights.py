@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.backbones.checkpoint import Checkpoint
 from retrain.errors import WeightsError
+from retrain.graphs.checkpoint import Checkpoint
 
 _Array = npt.NDArray[Any]
 _Found = dict[str, list[str]]

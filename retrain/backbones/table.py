@@ -41,6 +41,8 @@ class BackboneSpec:
         official_url: Keras Applications' weight file without the top.
         official_checksum: its published checksum, or empty where none is published.
         bundled_file: name of the file in ``bundled/``, or empty.
+        top_url: Keras Applications' weight file with the head that names the 1,000 classes of ImageNet.
+        top_checksum: its published checksum, or empty where none is published.
     """
 
     name: str
@@ -55,11 +57,18 @@ class BackboneSpec:
     official_url: str
     official_checksum: str
     bundled_file: str = ""
+    top_url: str = ""
+    top_checksum: str = ""
 
     @property
     def official_file(self) -> str:
         """Name of the official weight file."""
         return self.official_url.rsplit("/", 1)[1]
+
+    @property
+    def top_file(self) -> str:
+        """Name of the official weight file with the head of ImageNet."""
+        return self.top_url.rsplit("/", 1)[1]
 
 
 @cache
@@ -86,6 +95,8 @@ def _spec(row: dict[str, Any]) -> BackboneSpec:
         official_url=row["url"],
         official_checksum=row["checksum"],
         bundled_file=BUNDLED.get(row["name"], ""),
+        top_url=row["top_url"],
+        top_checksum=row["top_checksum"],
     )
 
 

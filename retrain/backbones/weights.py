@@ -8,7 +8,7 @@ hash.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from retrain.errors import WeightsError
 from retrain.graphs.checked import MAX_GRAPH_BYTES
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-# VGG19 without its top is 80 MB, ConvNeXt tiny 111 MB.
-MAX_WEIGHT_BYTES = 500_000_000
+# VGG19 is 80 MB without its top and 575 MB with it, ConvNeXt tiny 111 MB.
+MAX_WEIGHT_BYTES = 700_000_000
 # An offline machine falls back after this long at the most.
 FETCH_TIMEOUT_S = 5.0
 
@@ -86,10 +86,22 @@ def weights_at_hand(spec: BackboneSpec, model_dir: Path, given: Path | None = No
     """
     if given is not None:
         return _given_weights(given)
+    return next(kept_weights(spec, model_dir), None)
+
+
+def kept_weights(spec: BackboneSpec, model_dir: Path) -> Iterator[WeightsFile]:
+    """Find all weights of an architecture that a folder keeps.
+
+    Args:
+        spec: the architecture.
+        model_dir: the folder of weights.
+
+    Yields:
+        Imported ones, then official ones, where they are there; each is hashed when its turn comes.
+    """
     for path, source in ((imported_path(spec, model_dir), "imported"), (model_dir / spec.official_file, "official")):
         if path.is_file():
-            return weights_file(path, source)
-    return None
+            yield weights_file(path, source)
 
 
 def _given_weights(given: Path) -> WeightsFile:
@@ -168,13 +180,30 @@ def fetch_official(spec: BackboneSpec, model_dir: Path, console: Console) -> Pat
     Raises:
         FetchError: they could not be had.
     """
-    target = model_dir / spec.official_file
+    return fetch_weights(spec.official_url, model_dir / spec.official_file, spec.official_checksum, console)
+
+
+def fetch_weights(url: str, target: Path, checksum: str, console: Console) -> Path:
+    """Fetch a weight file of Keras Applications, unless it is there.
+
+    Args:
+        url: where from.
+        target: where it goes.
+        checksum: the published one, or empty.
+        console: shows how far it is.
+
+    Returns:
+        The target.
+
+    Raises:
+        FetchError: it could not be had.
+    """
     fetch(
-        spec.official_url,
+        url,
         target,
         console=console,
         timeout_s=FETCH_TIMEOUT_S,
-        checksum=spec.official_checksum,
+        checksum=checksum,
         max_bytes=MAX_WEIGHT_BYTES,
         magic=HDF5_MAGIC,
     )

@@ -1,7 +1,7 @@
 """The small commands beside training.
 
-backbones.py lists, cache.py looks after the bottleneck caches, show.py says what a model file is, weights.py prepares a
-machine that has no network; common.py is what they share.
+backbones.py lists, cache.py looks after the bottleneck caches, export.py writes a model in further formats, show.py
+says what a model file is, weights.py prepares a machine that has no network; common.py is what they share.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from retrain.commands.backbones import backbones
 from retrain.commands.cache import cache
+from retrain.commands.export import export
 from retrain.commands.show import show
 from retrain.commands.weights import weights
 from retrain.console import Console
@@ -17,6 +18,7 @@ from retrain.console import Console
 COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {
     "backbones": backbones,
     "cache": cache,
+    "export": export,
     "show": show,
     "weights": weights,
 }

@@ -1,9 +1,24 @@
 """What a run is told: flags.py is the record and the table of flags, checks.py says what is wrong with it.
 
-cluster.py checks where extraction is to run, processor.py what it can calculate in, sources.py what the backbone is
-made of, handles.py what a hub module may be named by.
+flag.py is what one flag is; formats.py is the table of export formats; cluster.py checks where extraction is to run,
+processor.py what it can calculate in, sources.py what the backbone is made of, handles.py what a hub module may be
+named by.
 """
 
-from retrain.config.flags import BESIDE_GRAPH, DISTORTIONS, INT8_ENDING, WEIGHT_SUFFIXES, Flag, FlagValue, RunConfig
+from retrain.config.flag import Flag, FlagValue
+from retrain.config.flags import BESIDE_GRAPH, DISTORTIONS, WEIGHT_SUFFIXES, RunConfig
+from retrain.config.formats import ALWAYS, FORMATS, Format, format_problems, split_formats
 
-__all__ = ["BESIDE_GRAPH", "DISTORTIONS", "INT8_ENDING", "WEIGHT_SUFFIXES", "Flag", "FlagValue", "RunConfig"]
+__all__ = [
+    "ALWAYS",
+    "BESIDE_GRAPH",
+    "DISTORTIONS",
+    "FORMATS",
+    "WEIGHT_SUFFIXES",
+    "Flag",
+    "FlagValue",
+    "Format",
+    "RunConfig",
+    "format_problems",
+    "split_formats",
+]

@@ -11,14 +11,18 @@ from typing import Any
 
 from retrain import fsio, storage
 from retrain.config.cluster import engine_problems
-from retrain.config.flags import BESIDE_GRAPH, Flag, FlagValue, RunConfig
+from retrain.config.flag import Flag, FlagValue
+from retrain.config.flags import BESIDE_GRAPH, RunConfig
+from retrain.config.formats import format_problems
 from retrain.config.processor import precision_problems
 from retrain.config.sources import source_problems
 from retrain.errors import did_you_mean
 
 # A name that GraphDef accepts at the top level, and that no node of a backbone starts with.
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*")
-_RESERVED_NODE_NAMES = ("input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1")
+_RESERVED_NODE_NAMES = (
+    "input", "Mul", "DecodeJpeg", "ResizeBilinear", "bottleneck", "retrain", "final_training_ops", "input_1"
+)  # fmt: skip
 
 
 def problems_of(config: RunConfig) -> list[str]:
@@ -35,6 +39,7 @@ def problems_of(config: RunConfig) -> list[str]:
         + _node_name_problems(config)
         + engine_problems(config)
         + precision_problems(config)
+        + format_problems(config.export, "export")
         + _path_problems(config)
     )
 

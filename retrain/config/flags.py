@@ -6,16 +6,20 @@ generated from it. Units are in the help.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any
 
-FlagValue = str | int | float | bool
+from retrain.config.flag import Flag
+from retrain.config.flag import flag as _flag
+from retrain.config.formats import FORMATS
 
-INT8_ENDING = "_int8.tflite"
 # Endings of the files that a run writes beside --output_graph.
-BESIDE_GRAPH = (".tflite", INT8_ENDING, ".split.csv", ".skipped.csv", ".metrics.json")
+BESIDE_GRAPH = (
+    *(one.ending for one in FORMATS.values() if one.name != "graph"),
+    ".split.csv",
+    ".skipped.csv",
+    ".metrics.json",
+    ".exports.json",
+)
 # The flags any of which turns distorted training on.
 DISTORTIONS = (
     "flip_left_right",
@@ -29,31 +33,6 @@ DISTORTIONS = (
 MAX_RANDOM_SCALE = 1000
 # Kinds of weight files that can be read.
 WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
-
-
-@dataclass(frozen=True)
-class Flag:
-    """How one field of RunConfig is given on the command line.
-
-    Args:
-        help: what it means, for a person who has not read anything else.
-        group: the heading it stands under in ``--help``.
-        low: smallest legal number.
-        high: largest legal number.
-        choices: the legal words.
-        metavar: what stands for its value in ``--help``.
-    """
-
-    help: str
-    group: str
-    low: float = -math.inf
-    high: float = math.inf
-    choices: tuple[str, ...] = ()
-    metavar: str = ""
-
-
-def _flag(default: FlagValue, flag: Flag) -> Any:  # noqa: ANN401 - dataclasses.field is typed so
-    return dataclasses.field(default=default, metadata={"flag": flag})
 
 
 IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
@@ -102,7 +81,7 @@ class RunConfig:
         "mobilenet_0.50_224",
         Flag(
             "backbone: a row of python -m retrain backbones, in any case; with _quantized behind it, the model is "
-            "written in int8 as well, as .._int8.tflite",
+            "written in int8 as well (as --export tflite_int8)",
             BACK,
             metavar="NAME",
         ),
@@ -254,6 +233,22 @@ class RunConfig:
             "the model, a frozen TensorFlow graph; its .tflite and lists of the run stand beside it",
             OUT,
             metavar="FILE",
+        ),
+    )
+    export: str = _flag(
+        "graph,tflite",
+        Flag(
+            f"formats to write the model in, with commas between: {', '.join(FORMATS)}; graph and tflite are always "
+            "written, the others can be made later, too (python -m retrain export). Each is run on the test "
+            "photographs and deleted if it does not answer as the model does",
+            OUT,
+            metavar="FORMATS",
+        ),
+    )
+    unknown_threshold: float = _flag(
+        0.0,
+        Flag(
+            "label_image calls a photograph whose best score is lower 'unknown'; 0: none; kept in the model", OUT, 0, 1
         ),
     )
     output_labels: str = _flag("tf_files/retrained_labels.txt", Flag("the labels, a line each", OUT, metavar="FILE"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from retrain.console import printable
 from retrain.dataset.labels import make_labels
 
-# Files with other suffixes are counted and left out; inside, it is the magic bytes that decide (images.py).
+# Files with other suffixes are counted and left out; inside, it is the magic bytes that decide (retrain/images).
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ""})
 HIDDEN = "hidden (name starts with a dot)"
 

@@ -23,7 +23,9 @@ READ_AHEAD = 8
 _DIGEST_BYTES = 32
 # What decides the bits of a vector.
 _CODE = (
-    "images.py",
+    "images/spec.py",
+    "images/opening.py",
+    "images/decoding.py",
     "distortions.py",
     "litert.py",
     "backbones/extractor.py",

@@ -1,7 +1,8 @@
 """A frozen GraphDef, readable by TensorFlow 1.15 and later, under the node names of the original.
 
-``input`` -> backbone -> ``bottleneck`` -> ``input_1/BottleneckInputPlaceholder`` -> ``final_training_ops/...`` ->
-``final_result``; the constant ``retrain/bundle`` describes the model.
+``DecodeJpeg/contents`` -> ``Mul`` (decoding_nodes.py) -> ``input`` -> backbone -> ``bottleneck`` ->
+``input_1/BottleneckInputPlaceholder`` -> ``final_training_ops/...`` -> ``final_result``; any of them may be fed. The
+constant ``retrain/bundle`` describes the model.
 """
 
 from __future__ import annotations
@@ -9,80 +10,86 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from retrain.bundle import GRAPH_NODE, Bundle
+from retrain.errors import ModelError
+from retrain.exporters.decoding_nodes import add_decoding
+from retrain.exporters.nodes import Nodes
+from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE, source_name
 from retrain.head import Head
 
-BOTTLENECK_NODE = "bottleneck"
 _SCOPE = "final_training_ops"
 
 
 def frozen_graph(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
-    """Append a head to a backbone's frozen graph.
+    """Put the decoding of photographs before a backbone's frozen graph, and a head behind it.
 
     Args:
         backbone: serialised GraphDef with the nodes ``input`` and ``bottleneck``.
         head: the layer, on raw bottleneck vectors.
-        bundle: names the softmax node, and goes inside.
+        bundle: gives the input's size, names the softmax node, and goes inside.
 
     Returns:
         Serialised GraphDef, the same bytes for the same arguments.
+
+    Raises:
+        ModelError: the backbone has no node ``input``.
     """
-    from tensorboard.compat.proto import types_pb2
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-    graph = GraphDef.FromString(backbone)
-    width = head.weights.shape[0]
-    float_type = {"T": types_pb2.DT_FLOAT}
-    _add_placeholder(graph, "input_1/BottleneckInputPlaceholder", BOTTLENECK_NODE, width)
-    _add_constant(graph, f"{_SCOPE}/weights/final_weights", head.weights)
-    _add_constant(graph, f"{_SCOPE}/biases/final_biases", head.biases)
-    product = _add(
-        graph, f"{_SCOPE}/Wx_plus_b/MatMul", "MatMul",
-        ["input_1/BottleneckInputPlaceholder", f"{_SCOPE}/weights/final_weights"], float_type,
-    )  # fmt: skip
-    product.attr["transpose_a"].b = False
-    product.attr["transpose_b"].b = False
-    _add(graph, f"{_SCOPE}/Wx_plus_b/add", "Add", [product.name, f"{_SCOPE}/biases/final_biases"], float_type)
-    _add(graph, bundle.output_node, "Softmax", [f"{_SCOPE}/Wx_plus_b/add"], float_type)
-    _add_text(graph, GRAPH_NODE, bundle.to_json())
+    graph, given = GraphDef(), GraphDef.FromString(backbone)
+    graph.versions.CopyFrom(given.versions)
+    nodes = Nodes(graph)
+    scaled = add_decoding(nodes, bundle.input_spec)
+    _add_backbone(graph, given)
+    _set_input(graph, scaled, bundle)
+    _add_head(nodes, head, bundle.output_node)
+    nodes.text(GRAPH_NODE, bundle.to_json())
     data: bytes = graph.SerializeToString(deterministic=True)
     return data
 
 
-def _add(graph: Any, name: str, operation: str, inputs: list[str], types: dict[str, int]) -> Any:  # noqa: ANN401
-    node = graph.node.add(name=name, op=operation, input=inputs)
-    for attribute, value in types.items():
-        node.attr[attribute].type = value
-    return node
+def _add_backbone(graph: Any, backbone: Any) -> None:  # noqa: ANN401
+    """Append a backbone; where it has a name that the decoding has, it gets another."""
+    taken, names = {node.name for node in graph.node}, {node.name for node in backbone.node}
+    renamed = {}
+    for name in taken & names:
+        renamed[name] = free = f"backbone/{name}"
+        if free in names:
+            raise ModelError(f"the backbone has nodes {name} and {free}; one of them must have another name")
+    for node in backbone.node:
+        copy = graph.node.add()
+        copy.CopyFrom(node)
+        copy.name = renamed.get(node.name, node.name)
+        for index, source in enumerate(node.input):
+            name = source_name(source)
+            copy.input[index] = source.replace(name, renamed.get(name, name), 1)
 
 
-def _add_placeholder(graph: Any, name: str, source: str, width: int) -> None:  # noqa: ANN401
+def _set_input(graph: Any, source: str, bundle: Bundle) -> None:  # noqa: ANN401
+    """Make a backbone's input what is fed, or else what was decoded."""
+    for node in graph.node:
+        if node.name == INPUT_NODE:
+            node.op = "PlaceholderWithDefault"
+            node.input[:] = [source]
+            node.attr["shape"].Clear()
+            for size in (-1, bundle.input_height, bundle.input_width, 3):
+                node.attr["shape"].shape.dim.add(size=size)
+            return
+    raise ModelError(f"expected a backbone with a node {INPUT_NODE}, got one without; convert it again")
+
+
+def _add_head(nodes: Nodes, head: Head, output_node: str) -> None:
     # Cached bottleneck vectors may be fed here, as in the original's graphs.
-    from tensorboard.compat.proto import types_pb2
-
-    node = _add(graph, name, "PlaceholderWithDefault", [source], {"dtype": types_pb2.DT_FLOAT})
-    for size in (-1, width):
-        node.attr["shape"].shape.dim.add(size=size)
-
-
-def _add_constant(graph: Any, name: str, values: npt.NDArray[np.float32]) -> None:  # noqa: ANN401
-    from tensorboard.compat.proto import types_pb2
-
-    node = _add(graph, name, "Const", [], {"dtype": types_pb2.DT_FLOAT})
-    tensor = node.attr["value"].tensor
-    tensor.dtype = types_pb2.DT_FLOAT
-    for size in values.shape:
-        tensor.tensor_shape.dim.add(size=size)
-    tensor.tensor_content = values.astype("<f4").tobytes()
-
-
-def _add_text(graph: Any, name: str, text: bytes) -> None:  # noqa: ANN401
-    from tensorboard.compat.proto import types_pb2
-
-    node = _add(graph, name, "Const", [], {"dtype": types_pb2.DT_STRING})
-    tensor = node.attr["value"].tensor
-    tensor.dtype = types_pb2.DT_STRING
-    tensor.tensor_shape.SetInParent()  # a scalar: an empty shape, which is not the same as none
-    tensor.string_val.append(text)
+    vectors = nodes.add(
+        "input_1/BottleneckInputPlaceholder", "PlaceholderWithDefault", [BOTTLENECK_NODE],
+        dtype=np.float32, shape=(-1, head.weights.shape[0]),
+    )  # fmt: skip
+    weights = nodes.constant(f"{_SCOPE}/weights/final_weights", head.weights.astype(np.float32))
+    biases = nodes.constant(f"{_SCOPE}/biases/final_biases", head.biases.astype(np.float32))
+    product = nodes.add(
+        f"{_SCOPE}/Wx_plus_b/MatMul", "MatMul", [vectors, weights],
+        T=np.float32, transpose_a=False, transpose_b=False,
+    )  # fmt: skip
+    logits = nodes.add(f"{_SCOPE}/Wx_plus_b/add", "Add", [product, biases], T=np.float32)
+    nodes.add(output_node, "Softmax", [logits], T=np.float32)

@@ -15,6 +15,8 @@ from retrain.images import Floats, InputSpec, normalise
 
 # How many photographs the time is the median of, after one that warms up.
 TIMED = 20
+# In place of the scores of a file that an export cannot decode.
+UNREAD = -1.0
 
 
 def score_pixels(
@@ -48,9 +50,18 @@ def score_files(run: Callable[[bytes], Any], *, files: Sequence[str], scores: st
         scores: path of the .npy to write, float32 (N, C).
 
     Returns:
-        "ms": median milliseconds of one photograph, its decoding included.
+        "ms": median milliseconds of one photograph, its decoding included. The scores of a file that it cannot decode
+        are all UNREAD.
     """
-    return _score(lambda name: run(Path(name).read_bytes()), files, scores)
+
+    def attempt(name: str) -> Any:  # noqa: ANN401
+        try:
+            return run(Path(name).read_bytes())
+        except Exception:  # noqa: BLE001
+            # TensorFlow's errors have no common root; whatever it is, this file is one that the export cannot decode.
+            return UNREAD
+
+    return _score(attempt, files, scores)
 
 
 def _score(run: Callable[[Any], Any], items: Any, scores: str) -> dict[str, float]:  # noqa: ANN401
@@ -60,6 +71,7 @@ def _score(run: Callable[[Any], Any], items: Any, scores: str) -> dict[str, floa
         answer = np.asarray(run(item), np.float32).reshape(-1)
         seconds.append(time.perf_counter() - start)
         rows.append(answer)
+    width = max(len(row) for row in rows)
     with fsio.replacing(Path(scores)) as file:
-        np.save(file, np.stack(rows), allow_pickle=False)
+        np.save(file, np.stack([np.broadcast_to(row, width) for row in rows]), allow_pickle=False)
     return {"ms": 1000 * statistics.median(seconds[1 : TIMED + 1] or seconds)}

@@ -1,15 +1,14 @@
 """A LiteRT file in 8-bit integers: a third of the size, about twice as fast, and close to the float32 model.
 
-TensorFlow converts it in a process of its own (quantise.py). Then the head's layer is fitted anew: rounding every
-activation of a backbone to 8 bits shifts its features by a tenth, much of it always in the same direction, and a head
-that knows this makes up for some of it. Share of photographs with the float32 model's first label, without and with,
-MobileNet 0.50: flowers 99.5 and 100 % of 375; TrashNet 95.5 % of 400 and 97.2 % of 600, which is refused all the same.
+TensorFlow converts it in the process of worker.py (quantise_child.py). Then the head's layer is fitted anew: rounding
+every activation of a backbone to 8 bits shifts its features by a tenth, much of it always in the same direction, and a
+head that knows this makes up for some of it. Share of photographs with the float32 model's first label, without and
+with, MobileNet 0.50: flowers 99.5 and 100 % of 375; TrashNet 95.5 % of 400 and 97.2 % of 600, which is refused.
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain import fsio
-from retrain.backbones.prepare import run_child
 from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.errors import ModelError
 from retrain.exporters.tflite import add_metadata, pack
+from retrain.exporters.worker import TensorFlowWorker
 from retrain.head import Head
 from retrain.images import Floats, InputSpec, Pixels, normalise
 from retrain.litert import open_model
@@ -32,19 +31,6 @@ Indices = npt.NDArray[np.intp]
 MOST_CALIBRATED = 200
 # How much the fit holds on to the trained weights, in units of the features' mean variance.
 _RIDGE = 0.25
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Photographs that quantisation is fitted to.
-
-    Args:
-        pixels: uint8 (N, H, W, 3), RGB, of the model's input size.
-        logits: float32 (N, C), what the float32 model's head gives for them, before its softmax.
-    """
-
-    pixels: Pixels
-    logits: Floats
 
 
 def calibration_rows(labels: Indices, training: Indices, seed: int) -> Indices:
@@ -66,14 +52,15 @@ def calibration_rows(labels: Indices, training: Indices, seed: int) -> Indices:
     return shuffled[np.argsort(place, kind="stable")][:MOST_CALIBRATED]
 
 
-def int8_model(graph: bytes, head: Head, bundle: Bundle, calibration: Calibration) -> bytes:
+def int8_model(graph: Path, tflite: bytes, bundle: Bundle, pixels: Pixels, worker: TensorFlowWorker) -> bytes:
     """Make the int8 model.
 
     Args:
-        graph: the frozen graph of backbone and head.
-        head: its layer, on raw bottleneck vectors.
+        graph: path of the frozen graph of backbone and head.
+        tflite: the float32 LiteRT model of the same.
         bundle: goes inside; names the softmax.
-        calibration: photographs of the training.
+        pixels: uint8 (N, H, W, 3), RGB, photographs of the training to calibrate on.
+        worker: converts.
 
     Returns:
         A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), probabilities; integers in between, builtin operations.
@@ -83,11 +70,11 @@ def int8_model(graph: bytes, head: Head, bundle: Bundle, calibration: Calibratio
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    converted = _converted(graph, bundle, calibration.pixels)
+    converted = _converted(graph, bundle, pixels, worker)
     model = schema.ModelT.InitFromPackedBuf(converted, 0)
-    layer = _head_layer(model)
-    features = _quantised_features(converted, calibration.pixels, bundle.input_spec)
-    _set_head(model, layer, fitted_head(head, features, calibration.logits))
+    head, spec = _head_of(schema.ModelT.InitFromPackedBuf(tflite, 0)), bundle.input_spec
+    logits = _features(tflite, pixels, spec) @ head.weights + head.biases
+    _set_head(model, _head_layer(model), fitted_head(head, _features(converted, pixels, spec), logits))
     model.signatureDefs = None  # they name tensors by the names of the graph
     add_metadata(model, METADATA_ENTRY, bundle.to_json())
     return pack(model, len(converted))
@@ -114,20 +101,26 @@ def fitted_head(head: Head, features: Floats, logits: Floats) -> Head:
     return Head(weights.astype(np.float32), biases.astype(np.float32), head.step)
 
 
-def _converted(graph: bytes, bundle: Bundle, pixels: Pixels) -> bytes:
+def _converted(graph: Path, bundle: Bundle, pixels: Pixels, worker: TensorFlowWorker) -> bytes:
     with tempfile.TemporaryDirectory(prefix="retrain-int8-") as folder:
         place = Path(folder)
-        fsio.write_bytes(place / "graph.pb", graph)
         with fsio.replacing(place / "pixels.npy") as file:
             np.save(file, pixels, allow_pickle=False)
-        words = [place / "graph.pb", bundle.output_node, place / "pixels.npy", bundle.input_mean, bundle.input_std]
-        child = run_child("retrain.exporters.quantise", *map(str, words), str(place / "int8.tflite"))
-        if child.returncode != 0:
-            tail = "\n".join((child.stderr or child.stdout).strip().splitlines()[-5:])
-            raise ModelError(
-                f"{bundle.architecture} cannot be converted to int8; leave _quantized away. TensorFlow says:\n{tail}"
-            )
+        facts = {"pixels": str(place / "pixels.npy"), "place": str(place / "int8.tflite")}
+        scaling = {"mean": bundle.input_mean, "std": bundle.input_std}
+        try:
+            worker.call("quantise_child:build", graph=str(graph), output_node=bundle.output_node, **facts, **scaling)
+        except ModelError as error:
+            raise ModelError(f"{bundle.architecture} cannot be converted to int8; leave it away. {error}") from error
         return (place / "int8.tflite").read_bytes()
+
+
+def _head_of(model: Any) -> Head:  # noqa: ANN401
+    """Read the head of a float32 model."""
+    graph, layer = model.subgraphs[0], _head_layer(model)
+    rows, biases = (graph.tensors[index] for index in layer.inputs[1:])
+    numbers = [np.frombuffer(bytes(model.buffers[one.buffer].data), "<f4").reshape(one.shape) for one in (rows, biases)]
+    return Head(np.ascontiguousarray(numbers[0].T), numbers[1], 0)
 
 
 def _head_layer(model: Any) -> Any:  # noqa: ANN401
@@ -141,17 +134,18 @@ def _head_layer(model: Any) -> Any:  # noqa: ANN401
     raise ModelError("expected the converted model to end in the head's FULLY_CONNECTED, it has none")
 
 
-def _quantised_features(converted: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
-    """Compute what the head is given: float32 (N, D), read off the integers."""
+def _features(content: bytes, pixels: Pixels, spec: InputSpec) -> Floats:
+    """Compute what the head of a model is given: float32 (N, D); integers are read as the numbers they stand for."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(converted, 0)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph, layer = model.subgraphs[0], _head_layer(model)
     source = layer.inputs[0]
-    scale, zero = _scale_of(graph.tensors[source])
+    tensor = graph.tensors[source]
+    scale, zero = (1.0, 0) if tensor.type == schema.TensorType.FLOAT32 else _scale_of(tensor)
     graph.operators = graph.operators[: graph.operators.index(layer)]
     graph.outputs, model.signatureDefs = [source], None
-    opened = open_model(pack(model, len(converted)))
+    opened = open_model(pack(model, len(content)))
     rows = [opened.run(partial(normalise, picture, spec)).ravel() for picture in pixels]
     return (np.stack(rows).astype(np.float32) - np.float32(zero)) * np.float32(scale)
 

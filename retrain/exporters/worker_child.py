@@ -54,7 +54,7 @@ def _answer(call: dict[str, Any]) -> dict[str, Any]:
         return {"returned": function(**call["facts"])}
     except RetrainError as error:
         return {"kind": type(error).__name__, "error": str(error)}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # TensorFlow's converters raise whatever their C++ side led them to: the run says it and ends in good order.
         lines = (str(error).strip() or type(error).__name__).splitlines()
         return {"kind": "ModelError", "error": f"{call['function']}: {' '.join(lines[-3:])}"}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import WeightsError
-from retrain.graphs.compat import ATTRIBUTES_OF_1_15
+from retrain.graphs.compat import ATTRIBUTES_OF_1_15, DECODING_OF_1_15
 from retrain.images import Floats
 
 # What the two ends of every backbone of ours are called.
@@ -35,7 +35,7 @@ ATTRIBUTES = {
     **ATTRIBUTES_OF_1_15,
 }
 # May stand before the input, where they are cut away.
-DECODING = {"DecodeJpeg", "ResizeBilinear"}
+DECODING = {"ResizeBilinear", *DECODING_OF_1_15}
 _ELEMENTWISE = {"Add", "AddV2", "BiasAdd", "Maximum", "Minimum", "Mul", "RealDiv", "SquaredDifference", "Sub"}
 
 
@@ -108,7 +108,9 @@ def read_constant(node: Any) -> Any:  # noqa: ANN401 - an array of the constant'
     wanted = math.prod(shape)
     if values.size == wanted:
         return values.reshape(shape)
-    # Trap: TensorFlow leaves out the end of a constant that repeats its last number.
+    # Trap: TensorFlow leaves out the end of a constant that repeats its last number, and all of one that is zero.
+    if not content and not values.size:
+        return np.zeros(shape, dtype)
     if content or not 0 < values.size < wanted:
         raise WeightsError(f"expected {node.name} to hold {wanted} numbers, got {values.size}; it is damaged")
     return np.pad(values, (0, wanted - values.size), mode="edge").reshape(shape)

@@ -68,6 +68,21 @@ ATTRIBUTES_OF_1_15 = {
     "Tanh": {"T"},
     "Transpose": {"T", "Tperm"},
 }
+# The same, of what stands only before a backbone, where photographs are decoded (retrain/exporters/decoding_nodes.py).
+DECODING_OF_1_15 = {
+    "DecodeJpeg": {
+        "acceptable_fraction", "channels", "dct_method", "fancy_upscaling", "ratio", "try_recover_truncated",
+    },
+    "Equal": {"T", "incompatible_shape_error"},
+    "ExtractJpegShape": {"output_type"},
+    "Floor": {"T"},
+    "FloorDiv": {"T"},
+    "GreaterEqual": {"T"},
+    "Merge": {"N", "T"},
+    "ScaleAndTranslate": {"T", "antialias", "kernel_type"},
+    "Substr": {"T", "unit"},
+    "Switch": {"T"},
+}  # fmt: skip
 # What a graph says it was made by; 1.15 itself says this.
 _PRODUCER_OF_1_15 = 134
 

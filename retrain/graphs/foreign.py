@@ -56,8 +56,10 @@ _TODAY = {
     "PlaceholderWithDefault": "Identity",
 }
 # Input node -> mean, standard deviation. Hub's modules, "Placeholder", want 0 to 1.
-_SCALING = {"input": (127.5, 127.5), "Placeholder": (0.0, 255.0), "Mul": (128.0, 128.0)}
-_INCEPTION_SIZE = 299
+SCALING = {"input": (127.5, 127.5), "Placeholder": (0.0, 255.0), "Mul": (128.0, 128.0)}
+INCEPTION_SIZE = 299
+# What an input node may be. Ours has a default, what the graph decodes by itself; Inception's of 2015 is a product.
+INPUT_OPERATIONS = ("Placeholder", "PlaceholderWithDefault", "Mul")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def describe_graph(graph: bytes, bottleneck_tensor: str = "") -> ForeignGraph:
     source = _find_input(nodes, bottleneck)
     path = path_between(nodes, source, bottleneck)
     height, width = _input_size(nodes[source])
-    mean, std = _own_scaling(nodes[_OUR_BUNDLE]) if _OUR_BUNDLE in nodes else _SCALING[source]
+    mean, std = _own_scaling(nodes[_OUR_BUNDLE]) if _OUR_BUNDLE in nodes else SCALING[source]
     features = _said_width(nodes, bottleneck) or channels(nodes, path, source)[bottleneck]
     if not 0 < features <= MAX_FEATURES:
         raise WeightsError(f"expected {bottleneck} to give 1 to {MAX_FEATURES} features, got {features}")
@@ -162,15 +164,15 @@ def _find_bottleneck(nodes: dict[str, Any], tensor: str) -> tuple[str, str]:
 
 def _find_input(nodes: dict[str, Any], bottleneck: str) -> str:
     before = set(path_between(nodes, "", bottleneck))
-    for name in _SCALING:
-        if name in before and nodes[name].op in ("Placeholder", "Mul"):
+    for name in SCALING:
+        if name in before and nodes[name].op in INPUT_OPERATIONS:
             return name
-    raise WeightsError(f"expected {bottleneck} to be calculated from one of {', '.join(_SCALING)}; it is not")
+    raise WeightsError(f"expected {bottleneck} to be calculated from one of {', '.join(SCALING)}; it is not")
 
 
 def _input_size(node: Any) -> tuple[int, int]:  # noqa: ANN401
     if node.op == "Mul":
-        return _INCEPTION_SIZE, _INCEPTION_SIZE
+        return INCEPTION_SIZE, INCEPTION_SIZE
     sizes = [int(dim.size) for dim in node.attr["shape"].shape.dim]
     if len(sizes) != 4 or sizes[3] != 3 or not all(1 <= size <= MAX_INPUT_PIXELS for size in sizes[1:3]):
         raise WeightsError(

@@ -7,9 +7,12 @@ import math
 import os
 from pathlib import Path
 
+from retrain.classifier import TF1
 from retrain.errors import did_you_mean
 from retrain.label.flags import FLAGS, FORMATS, LabelConfig
+from retrain.label.pretrained import architecture_problems
 from retrain.label.sources import is_one_file, source_problems
+from retrain.modelfile.kinds import LABELLED, SAID_FOR_LABELLING, kind_of
 from retrain.storage import is_url
 
 # What annotate.py can write.
@@ -31,7 +34,7 @@ def find_problems(config: LabelConfig) -> list[str]:
         own = [folder for folder in config.own_folders if not any(_holds(folder, word) for word in config.image)]
         problems += source_problems(config.image, own)
     problems += _file_problems(config) + _format_problems(config) + _place_problems(config)
-    problems += _sorting_problems(config) + _watch_problems(config)
+    problems += _sorting_problems(config) + _watch_problems(config) + architecture_problems(config)
     return problems
 
 
@@ -55,13 +58,18 @@ def _otherwise(name: str) -> str:
 
 
 def _file_problems(config: LabelConfig) -> list[str]:
-    remedies = {"graph": "train one with python -m retrain", "labels": "leave it away"}
     problems = []
-    for name, remedy in remedies.items():
-        path = getattr(config, name)
-        if path is not None and not Path(path).is_file():
-            what = "is a folder" if Path(path).is_dir() else "is not there"
-            problems.append(f"expected --{name} to be a file, but {path} {what}; {remedy}")
+    # With an architecture, it is made where it is not there yet.
+    if config.architecture is None and kind_of(Path(config.graph)) not in LABELLED:
+        what = "is none" if Path(config.graph).exists() else "is not there"
+        problems.append(
+            f"expected --graph to be {SAID_FOR_LABELLING}, but {config.graph} {what}; train one with python -m retrain"
+        )
+    if config.labels is not None and not Path(config.labels).is_file():
+        what = "is a folder" if Path(config.labels).is_dir() else "is not there"
+        problems.append(f"expected --labels to be a file, but {config.labels} {what}; leave it away")
+    if config.resize not in (None, TF1):
+        problems.append(f"expected --resize to be {TF1}, got {config.resize!r}; leave it away for: as the model says")
     return problems
 
 

@@ -6,15 +6,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from retrain.classifier import Classifier, Result
 from retrain.commandline import exit_codes
 from retrain.console import Console, printable
-from retrain.errors import UsageError
 from retrain.label.flags import LabelConfig, read_flags
-from retrain.label.handling import steps_of
+from retrain.label.handling import steps_of, threshold_of
+from retrain.label.pretrained import with_pretrained_graph
 from retrain.label.rows import row_of
 from retrain.label.sources import count, is_one_file, photographs, skipping
 from retrain.label.writers import guess_lines, text_stream
@@ -32,16 +30,18 @@ def main(words: Sequence[str] | None = None) -> int:
         The exit code.
     """
     with exit_codes("label_image", kept=_KEPT) as code:
-        config = read_flags(sys.argv[1:] if words is None else words)
-        classifier = open_classifier(config)
-        if config.watch is not None:
-            from retrain.label.watching import watch
+        config = with_pretrained_graph(read_flags(sys.argv[1:] if words is None else words))
+        with open_classifier(config) as classifier:
+            for note in classifier.notes:
+                print(f"label_image: {printable(note)}", file=sys.stderr)
+            if config.watch is not None:
+                from retrain.label.watching import watch
 
-            code[0] = watch(classifier, config)
-        elif config.format == "text" and is_one_file(config.image):
-            name_one(classifier, config)
-        else:
-            name_many(classifier, config)
+                code[0] = watch(classifier, config)
+            elif config.format == "text" and is_one_file(config.image):
+                name_one(classifier, config)
+            else:
+                name_many(classifier, config)
     return code[0]
 
 
@@ -56,29 +56,17 @@ def open_classifier(config: LabelConfig) -> Classifier:
 
     Raises:
         UsageError: what was given does not fit the model.
-        ModelError: the file is no model.
+        ModelError: the file is no model, or one that is refused.
     """
-    classifier = Classifier.open(config.graph, **config.overrides)
-    bundle = classifier.bundle
-    layers = (("input_layer", config.input_layer, bundle.input_node),
-              ("output_layer", config.output_layer, bundle.output_node))  # fmt: skip
-    problems = [
-        f"expected --{flag} to be {expected!r}, the name in {config.graph}, got {given!r}; leave it away"
-        for flag, given, expected in layers
-        if given is not None and given.removesuffix(":0").removeprefix("import/") != expected
-    ]
-    if config.labels is not None:
-        labels = tuple(Path(config.labels).read_text(encoding="utf-8", errors="replace").splitlines())
-        if len(labels) != len(bundle.labels):
-            problems.append(
-                f"expected --labels to have {len(bundle.labels)} lines, one a class of {config.graph}, got "
-                f"{len(labels)} in {config.labels}; leave it away, the model knows its labels"
-            )
-        else:
-            classifier.bundle = replace(bundle, labels=labels)
-    if problems:
-        raise UsageError(problems)
-    return classifier
+    return Classifier.open(
+        config.graph,
+        labels=config.labels,
+        resize=config.resize or "",
+        trust_model=config.trust_model,
+        input_layer=config.input_layer or "",
+        output_layer=config.output_layer or "",
+        **config.overrides,
+    )
 
 
 def name_one(classifier: Classifier, config: LabelConfig) -> None:
@@ -95,7 +83,7 @@ def name_one(classifier: Classifier, config: LabelConfig) -> None:
     start = time.perf_counter()
     guesses = tuple(classifier.classify(photograph.image, config.top_k))
     took_s = time.perf_counter() - start
-    row = row_of(photograph.path, Result(0, photograph.path, guesses), config.min_score)
+    row = row_of(photograph.path, Result(0, photograph.path, guesses), threshold_of(config, classifier.bundle))
     for step in steps_of(config, classifier.bundle.labels):
         step(photograph, row)
     with text_stream(config.output) as stream:
@@ -121,7 +109,7 @@ def name_many(classifier: Classifier, config: LabelConfig) -> None:
     # Rows on a terminal say themselves how far it is. Trap: the live bar takes sys.stdout, so rows are opened first.
     quiet = config.output is None and sys.stdout.isatty()
     with row_writer(config, min(config.top_k, len(labels))) as write:
-        handle = Handler(config, labels, write)
+        handle = Handler(config, classifier.bundle, write)
         with Console(quiet=quiet).stage("Naming", total or 0, "photographs") as advance:
             for photograph, result in named(classifier, photographs(config.image, walk), config):
                 handle(photograph, result)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from retrain.commandline import Parser
 from retrain.errors import UsageError
 
+if TYPE_CHECKING:
+    from retrain.runtimes.request import Overrides
+
 EXAMPLE_IMAGE = "tf_files/test_photos/1.jpg"
 EXAMPLE_GRAPH = "tf_files/retrained_graph.pb"
+# As the training has it, whose table of flags is not imported here.
+MODEL_DIR = "tf_files/models"
+# Of 1,000 classes, in place of the usual five.
+TOP_K_OF_IMAGENET = 10
 FORMATS = ("text", "csv", "json", "jsonl", "parquet")
 
 DESCRIPTION = """\
@@ -23,8 +30,10 @@ Name photographs with a model that python -m retrain wrote:
     find . -name '*.jpg' | python -m label_image --image @- --format jsonl
     curl -s https://example.org/1.jpg | python -m label_image --image -
     python -m label_image --watch incoming/ --output names.csv
+    python -m label_image --image cat.jpg --architecture vgg16
 
-The model says itself what its labels, input size and scaling are."""
+The model says itself what its labels, input size and scaling are; of a graph that another tool wrote they are found
+out, and what has to be assumed is said on standard error."""
 
 EPILOG = """\
 One photograph is printed as the original printed it. Of many, each is a row, in the order they were given; one that
@@ -75,6 +84,7 @@ IN, OUT, HOW, WATCH, MODEL = (
     "in place of what the model says",
 )
 _AS_SAID = "as the model says"
+_CHOOSES = "; chooses it in a graph that another tool wrote"
 
 FLAGS = {
     "image": LabelFlag(
@@ -84,8 +94,19 @@ FLAGS = {
         IN, (EXAMPLE_IMAGE,), metavar="X",
     ),
     "graph": LabelFlag(
-        "the model: a .pb with its .tflite beside it, or a .tflite", IN, EXAMPLE_GRAPH, metavar="FILE"
+        "the model: a .pb with its .tflite beside it, a .tflite, .lite or .onnx file, or the folder of a SavedModel; "
+        "also a frozen graph, SavedModel or .tflite that another tool wrote", IN, EXAMPLE_GRAPH, metavar="FILE",
     ),
+    "architecture": LabelFlag(
+        "in place of --graph: a backbone of python -m retrain backbones with its own ImageNet head, which names 1,000 "
+        "classes without any training; made once, kept in --model_dir", IN, metavar="NAME",
+    ),
+    "weights": LabelFlag(
+        "with --architecture: its weights with that head, .h5 or .npz of Keras, or Google's frozen mobilenet_v1 .pb",
+        IN, unset="those in --model_dir, else the official ones are fetched", metavar="FILE",
+    ),
+    "model_dir": LabelFlag("with --architecture: folder of weights", IN, MODEL_DIR, metavar="DIR"),
+    "offline": LabelFlag("with --architecture: never use the network", IN, default=False),
     "format": LabelFlag(
         "text, csv, json, jsonl (an object a line) or parquet (needs pyarrow)", OUT,
         unset="by the suffix of --output, else text", metavar="NAME",
@@ -94,11 +115,13 @@ FLAGS = {
         "file to write to in place of standard output; it appears whole or not at all, except with jsonl and --watch, "
         "which write as they go", OUT, unset="standard output", metavar="FILE",
     ),
-    "top_k": LabelFlag("guesses a photograph; a model with fewer labels gives all", OUT, 5, read=int, low=1,
-                       high=10_000, metavar="N"),
+    "top_k": LabelFlag(
+        f"guesses a photograph ({TOP_K_OF_IMAGENET} with --architecture); a model with fewer labels gives all",
+        OUT, 5, read=int, low=1, high=10_000, metavar="N",
+    ),
     "min_score": LabelFlag(
-        "a photograph whose best score is lower has the label 'unknown'; its score stays the best one",
-        OUT, 0.0, read=float, low=0, high=1, metavar="X",
+        "a photograph whose best score is lower has the label 'unknown'; its score stays the best one; 0: none has",
+        OUT, unset=_AS_SAID, read=float, low=0, high=1, metavar="X",
     ),
     "sort_into": LabelFlag(
         "also copy each photograph into a folder of its label below this one; nothing is overwritten, a name that is "
@@ -123,14 +146,24 @@ FLAGS = {
     ),
     "watch_interval_s": LabelFlag("seconds between two looks", WATCH, 2.0, read=float, low=0.05, high=86_400,
                                   metavar="X"),
-    "labels": LabelFlag("file of labels, a line each", MODEL, unset=_AS_SAID, metavar="FILE"),
+    "trust_model": LabelFlag(
+        "run another tool's model although it may do more than calculate: in a child process with limits, and only if "
+        "you know who wrote it", IN, default=False,
+    ),
+    "labels": LabelFlag(
+        "file of labels, a line each", MODEL, unset=f"{_AS_SAID}, else a file beside it that fits", metavar="FILE"
+    ),
+    "resize": LabelFlag(
+        "tf1: decode, resize and scale as the codelab's label_image does under TensorFlow 1, for graphs that were "
+        "trained so", MODEL, unset=_AS_SAID, metavar="NAME",
+    ),
     "input_height": LabelFlag("pixels", MODEL, unset=_AS_SAID, read=int, low=32, high=4096, metavar="N"),
     "input_width": LabelFlag("pixels", MODEL, unset=_AS_SAID, read=int, low=32, high=4096, metavar="N"),
     "input_mean": LabelFlag("subtracted from each channel value (0 to 255)", MODEL, unset=_AS_SAID, read=float,
                             metavar="X"),
     "input_std": LabelFlag("what the difference is divided by", MODEL, unset=_AS_SAID, read=float, metavar="X"),
-    "input_layer": LabelFlag("name of the model's input, checked against the model", MODEL, unset=_AS_SAID),
-    "output_layer": LabelFlag("name of the model's output, checked against the model", MODEL, unset=_AS_SAID),
+    "input_layer": LabelFlag(f"name of the model's input{_CHOOSES}", MODEL, unset=_AS_SAID),
+    "output_layer": LabelFlag(f"name of the model's output{_CHOOSES}", MODEL, unset=_AS_SAID),
 }  # fmt: skip
 
 
@@ -144,10 +177,14 @@ class LabelConfig:
 
     image: tuple[str, ...]
     graph: str
+    architecture: str | None
+    weights: str | None
+    model_dir: str
+    offline: bool
     format: str
     output: str | None
     top_k: int
-    min_score: float
+    min_score: float | None
     sort_into: str | None
     sort_links: bool
     annotate: str | None
@@ -155,7 +192,9 @@ class LabelConfig:
     batch_size: int
     watch: str | None
     watch_interval_s: float
+    trust_model: bool
     labels: str | None
+    resize: str | None
     input_height: int | None
     input_width: int | None
     input_mean: float | None
@@ -165,10 +204,10 @@ class LabelConfig:
     given: frozenset[str] = frozenset()
 
     @property
-    def overrides(self) -> dict[str, int | float]:
+    def overrides(self) -> Overrides:
         """Fields of the model's description that were given other values."""
         named = {name: getattr(self, name) for name in ("input_height", "input_width", "input_mean", "input_std")}
-        return {name: value for name, value in named.items() if value is not None}
+        return cast("Overrides", {name: value for name, value in named.items() if value is not None})
 
     @property
     def own_folders(self) -> tuple[str, ...]:
@@ -227,6 +266,8 @@ def read_flags(words: Sequence[str]) -> LabelConfig:
             values[name] = text if isinstance(text, bool | list) else FLAGS[name].read(text)
         except ValueError:
             problems.append(f"expected --{name} to be a number, got {text!r}; leave it away for: {FLAGS[name].shown}")
+    if values["architecture"] is not None and "top_k" not in given:
+        values["top_k"] = TOP_K_OF_IMAGENET
     values["image"] = tuple(values["image"])
     values["format"] = _format(values["format"], values["output"])
     config = LabelConfig(**values, given=frozenset(given))

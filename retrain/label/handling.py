@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from retrain.bundle import Bundle
 from retrain.classifier import Classifier, Result
 from retrain.errors import ImageError
 from retrain.label.flags import LabelConfig
@@ -66,17 +67,31 @@ def steps_of(config: LabelConfig, labels: tuple[str, ...]) -> list[Step]:
     return steps
 
 
+def threshold_of(config: LabelConfig, bundle: Bundle) -> float:
+    """Say below which score a photograph is unknown.
+
+    Args:
+        config: min_score.
+        bundle: of the model, which has a threshold of its own.
+
+    Returns:
+        0 to 1; 0 where nothing is unknown.
+    """
+    return bundle.unknown_threshold if config.min_score is None else config.min_score
+
+
 class Handler:
     """Does all that is done with an answer.
 
     Args:
         config: min_score and the steps.
-        labels: of the model.
+        bundle: of the model: its labels and its threshold.
         write: what the row goes to.
     """
 
-    def __init__(self, config: LabelConfig, labels: tuple[str, ...], write: Callable[[Row], None]) -> None:
-        self._min_score, self._steps, self._write = config.min_score, steps_of(config, labels), write
+    def __init__(self, config: LabelConfig, bundle: Bundle, write: Callable[[Row], None]) -> None:
+        self._min_score, self._write = threshold_of(config, bundle), write
+        self._steps = steps_of(config, bundle.labels)
         self.tally = Tally()
 
     def __call__(self, photograph: Photograph, result: Result) -> None:

@@ -19,7 +19,7 @@ class Row:
 
     Args:
         path: as it was given; "-" for standard input.
-        label: the best guess's; "unknown" when its score is below --min_score; None when there is an error.
+        label: the best guess's; "unknown" when its score is too low; None when there is an error.
         score: of the best guess, 0 to 1; None when it could not be read.
         guesses: best first, --top_k of them.
         error: what went wrong; None when nothing did.

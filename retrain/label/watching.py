@@ -43,7 +43,7 @@ def watch(classifier: Classifier, config: LabelConfig) -> int:
     stop = Stop()
     with stop.listening(), contextlib.ExitStack() as stack:
         journal = _journal(classifier, config, stack)
-        handle = Handler(config, classifier.bundle.labels, _row_writer(classifier, config, journal, stack))
+        handle = Handler(config, classifier.bundle, _row_writer(classifier, config, journal, stack))
         lookout = Lookout(config, journal)
         print(f"label_image: watching {printable(str(config.watch))}, Ctrl-C ends", file=sys.stderr, flush=True)
         while not stop.wanted.is_set():

@@ -95,7 +95,7 @@ class Reader:
 def open_upright(data: bytes, short_side: int) -> Image.Image:
     """Decode a whole photograph; large JPEGs at a half, quarter or eighth that is still large enough.
 
-    The one decode beside retrain/images.py: a crop needs the picture before it is squeezed to the model's shape.
+    The one decode beside retrain/images/: a crop needs the picture before it is squeezed to the model's shape.
 
     Args:
         data: the file's bytes.
@@ -114,7 +114,7 @@ def open_upright(data: bytes, short_side: int) -> Image.Image:
             return ImageOps.exif_transpose(image).convert("RGB")
     except ImageError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever the damage led them to, see retrain/images.py
+    except Exception as error:  # Pillow's decoders raise whatever the damage led them to, see retrain/images/
         raise ImageError("damaged", str(error) or type(error).__name__) from error
 
 

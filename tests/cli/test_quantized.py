@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,12 @@ def test_the_float_model_is_the_one_of_a_run_without_it(quantized: Trained, trai
 def test_the_run_says_and_records_how_the_int8_model_answers(quantized: Trained) -> None:
     lines = quantized.output.stdout.splitlines()
     assert lines[-1] == f"Wrote {STEM}_int8.tflite"
-    assert lines[-2].startswith("int8 export: the same first label as the float32 model on 8")
-    assert "of 84 photographs" in lines[-2]
-    parity = json.loads((quantized.place.folder / f"{STEM}.metrics.json").read_text())["int8"]
-    assert parity["photographs"] == 84
-    assert parity["agreement"] == parity["agreeing"] / 84 >= 0.98
-    assert 0 < parity["largest_difference"] < 0.25
+    assert re.fullmatch(r"  tflite_int8    [\d.]+ +[\d.]+ +[\d.]+%  \d\.\de-\d\d, 8\d/84", lines[-2])
+    rows = json.loads((quantized.place.folder / f"{STEM}.exports.json").read_text())["exports"]
+    assert [row["format"] for row in rows] == ["graph", "tflite", "tflite_int8"]
+    assert rows[2]["photographs"] == 84
+    assert rows[2]["agreeing"] / 84 >= 0.98 == rows[2]["min_agreement"]
+    assert 0 < rows[2]["largest_difference"] < 0.25
 
 
 def test_the_int8_model_is_small_of_builtin_integers_and_describes_itself(quantized: Trained) -> None:
@@ -97,11 +98,13 @@ def test_an_int8_model_that_answers_otherwise_is_not_kept(
     left_over = place.folder / f"{STEM}_int8.tflite"
     left_over.parent.mkdir()
     left_over.write_bytes(b"an earlier run's")
-    with pytest.raises(ParityError, match=r"of 84 photographs .*; at least 98 % must agree"):
+    with pytest.raises(ParityError, match=r"tflite_int8 does not answer as the model does: .* of 84 photographs"):
         run(config)
     assert not left_over.exists()
     assert Classifier.open(place.folder / f"{STEM}.pb").classify(IMAGE)[0].label == "globular cluster"
-    assert json.loads((place.folder / f"{STEM}.metrics.json").read_text())["int8"]["agreement"] < 0.5
+    (row,) = json.loads((place.folder / f"{STEM}.exports.json").read_text())["exports"][2:]
+    assert (row["format"], row["kept"]) == ("tflite_int8", False)
+    assert row["agreeing"] < 42
 
 
 def test_an_int8_path_that_cannot_be_written_is_found_before_anything_else(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import PHOTOS, ROOT, Trained, python
+from PIL import Image
 
 from retrain.backbones.extractor import FrozenBackbone
 from retrain.backbones.table import find_backbone
@@ -39,7 +41,7 @@ with h5py.File(sys.argv[1], "w") as file:
     save_weights_to_hdf5_group(file, build(spec, Path("retrain/backbones/bundled") / spec.bundled_file))
 """
 
-# Valid Python 3.7: TensorFlow 1.15 runs it, too.
+# Valid Python 3.7: TensorFlow 1.15 runs it, too. Feeds every tensor that old clients feed.
 RUN_GRAPH = """
 import sys, numpy as np, tensorflow as tf
 tf = tf.compat.v1
@@ -49,18 +51,43 @@ with open(sys.argv[1], "rb") as file:
 with tf.Graph().as_default() as graph:
     tf.import_graph_def(definition, name="import")
     images = np.load(sys.argv[2])
+    files = [open(path, "rb").read() for path in sys.argv[4:]]
     with tf.Session() as session:
-        ask = lambda what, x: session.run("import/" + what + ":0", {"import/input:0": x})
-        many = ask("final_result", images)
-        single = ask("final_result", images[:1])
+        def ask(what, fed, x):
+            source = graph.get_operation_by_name("import/" + fed).outputs[0]
+            return session.run("import/" + what + ":0", {source: x})
+        many = ask("final_result", "input", images)
+        single = ask("final_result", "input", images[:1])
+        alias = ask("final_result", "Mul", images), ask("final_result", "Mul", images[:1])
         described = session.run("import/retrain/bundle:0")
-        bottleneck = ask("bottleneck", images)
-        cached = session.run("import/final_result:0", {"import/input_1/BottleneckInputPlaceholder:0": bottleneck})
+        bottleneck = ask("bottleneck", "input", images)
+        cached = ask("final_result", "input_1/BottleneckInputPlaceholder", bottleneck)
+        decoded = np.concatenate([ask("final_result", "DecodeJpeg/contents", data) for data in files])
+        picture = ask("DecodeJpeg", "DecodeJpeg/contents", files[0])
+        small = ask("ResizeBilinear", "DecodeJpeg/contents", files[0])
+        onwards = ask("final_result", "DecodeJpeg", picture), ask("final_result", "ResizeBilinear", small)
 assert abs(cached - many).max() < 1e-5 and abs(single[0] - many[0]).max() < 1e-5
+assert abs(alias[0] - many).max() < 1e-5 and abs(alias[1][0] - many[0]).max() < 1e-5
+assert picture.dtype == np.uint8 and small.shape == images[:1].shape and (small == np.round(small)).all()
+assert all(abs(one[0] - decoded[0]).max() < 1e-5 for one in onwards)
 assert b'"globular cluster"' in described, described
-np.save(sys.argv[3], many)
+np.savez(sys.argv[3], input=many, decoded=decoded)
 print(tf.VERSION if hasattr(tf, "VERSION") else tf.version.VERSION)
 """
+
+# As the process that checks exports calls it.
+SCORE_GRAPH = """
+import json, sys
+from retrain.exporters import graph_child
+graph, pixels, scores, *files = sys.argv[1:]
+size = {"height": 224, "width": 224, "mean": 127.5, "std": 127.5}
+ms = [graph_child.score(place=graph, pixels=pixels, scores=scores + "/pixels.npy", **size)["ms"],
+      graph_child.score_files(place=graph, files=files, scores=scores + "/files.npy")["ms"]]
+print(json.dumps(ms))
+"""
+
+# One for each ratio that a JPEG is decoded at, and one that is smaller than the model's input.
+SIZES = ((3000, 2000), (1000, 920), (1000, 700), (500, 375), (200, 150))
 
 
 @pytest.fixture(scope="module")
@@ -92,34 +119,58 @@ def test_features_are_those_of_keras_on_the_same_pixels(
     assert np.abs(ours - theirs).max() <= 1e-4
 
 
-def check_graph(trained: Trained, pictures: list[Path], inputs: Path, answer: Path) -> None:
+@pytest.fixture(scope="module")
+def files(pictures: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The photographs, and one of them at sizes that are decoded in different ways, as JPEG and as PNG."""
+    place = tmp_path_factory.mktemp("files")
+    with Image.open(pictures[1]) as whole:
+        for width, height in SIZES:
+            whole.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(place / f"{width}.jpg")
+        whole.convert("RGB").save(place / "whole.png")
+    return [*pictures, *sorted(place.iterdir())]
+
+
+def check_graph(trained: Trained, pictures: list[Path], files: list[Path], answer: Path) -> None:
     classifier = Classifier.open(trained.graph)
-    ours = np.stack([classifier.scores(p) for p in pictures])
     theirs = np.load(answer)
-    assert np.abs(ours - theirs).max() <= 1e-4
-    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
+    for name, photographs, limit in (("input", pictures, 1e-5), ("decoded", files, 1e-2)):
+        ours = np.stack([classifier.scores(p) for p in photographs])
+        assert np.abs(ours - theirs[name]).max() <= limit
+        assert (ours.argmax(axis=1) == theirs[name].argmax(axis=1)).all()
 
 
 def test_the_graph_runs_in_today_s_tensorflow(
-    trained: Trained, pictures: list[Path], inputs: Path, tmp_path: Path
+    trained: Trained, pictures: list[Path], files: list[Path], inputs: Path, tmp_path: Path
 ) -> None:
-    run = python("-c", RUN_GRAPH, trained.graph, inputs, tmp_path / "scores.npy")
+    run = python("-c", RUN_GRAPH, trained.graph, inputs, tmp_path / "scores.npz", *files)
     assert run.returncode == 0, run.stderr
-    check_graph(trained, pictures, inputs, tmp_path / "scores.npy")
+    check_graph(trained, pictures, files, tmp_path / "scores.npz")
 
 
 def test_the_graph_runs_in_tensorflow_1_15(
-    trained: Trained, pictures: list[Path], inputs: Path, tmp_path: Path
+    trained: Trained, pictures: list[Path], files: list[Path], inputs: Path, tmp_path: Path
 ) -> None:
     old = os.environ.get("RETRAIN_TF115_PYTHON")
     if not old:
         pytest.skip("RETRAIN_TF115_PYTHON names no Python 3.7 with TensorFlow 1.15 (see .ci/run)")
-    words = [old, "-c", RUN_GRAPH, str(trained.graph), str(inputs), str(tmp_path / "scores.npy")]
+    words = [old, "-c", RUN_GRAPH, trained.graph, inputs, tmp_path / "scores.npz", *files]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run([*map(str, words)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split()[-1].startswith("1.15")
-    check_graph(trained, pictures, inputs, tmp_path / "scores.npy")
+    check_graph(trained, pictures, files, tmp_path / "scores.npz")
+
+
+def test_the_graph_is_scored_as_numbers_and_as_files(trained: Trained, pictures: list[Path], tmp_path: Path) -> None:
+    classifier = Classifier.open(trained.graph)
+    spec = classifier.bundle.input_spec
+    np.save(tmp_path / "pictures.npy", np.stack([decode_rgb(p.read_bytes(), spec) for p in pictures]))
+    run = python("-c", SCORE_GRAPH, trained.graph, tmp_path / "pictures.npy", tmp_path, *pictures)
+    assert run.returncode == 0, run.stderr
+    assert all(ms > 0 for ms in json.loads(run.stdout.splitlines()[-1]))
+    ours = np.stack([classifier.scores(p) for p in pictures])
+    assert np.abs(np.load(tmp_path / "pixels.npy") - ours).max() <= 1e-5
+    assert np.abs(np.load(tmp_path / "files.npy") - ours).max() <= 1e-2
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

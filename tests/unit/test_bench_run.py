@@ -9,6 +9,7 @@ import tarfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -206,7 +207,51 @@ def test_after_the_first_round_only_sides_with_a_goal_have_their_turn():
     sides = ("ours", "codelab", "Keras", "torchvision")
     assert [side for side in sides if cases["extract"].takes_part(side, 1)] == ["ours", "codelab", "Keras"]
     assert [side for side in sides if cases["run4000"].takes_part(side, 1)] == ["ours", "codelab"]
-    assert [side for side in sides if cases["label"].takes_part(side, 1)] == list(sides)
+    assert [side for side in sides if cases["help"].takes_part(side, 1)] == list(sides)
+    assert [side for side in sides if cases["label"].takes_part(side, 1)] == ["ours", "codelab"]
+
+
+def test_the_script_that_is_kept_alive_takes_part_in_labelling_only():
+    from cases import CASES
+
+    assert [case.name for case in CASES if case.takes_part("codelab kept", 0)] == ["label"]
+    (label,) = [case for case in CASES if case.name == "label"]
+    assert label.takes_part("codelab kept", 1)
+
+
+def test_labelling_has_a_goal_on_both_tensorflows():
+    measured = {
+        "ours": {"label": samples(0.2, 0.2)},
+        "codelab": {"label": samples(0.7, 0.8)},
+        "codelab kept": {"label": samples(1.4, 1.6)},
+    }
+    lines = case_lines(measured, {"Keras": {"": "none"}, "torchvision": {"": "none"}}, "label")
+    old = lines["the codelab's scripts, TensorFlow 1.15"]
+    kept = lines["the codelab's label_image.py, TensorFlow 2"]
+    assert (old.goal, old.reached, kept.goal, kept.reached) == (">= 3 x wall", "yes", ">= 8 x wall", "no")
+
+
+def test_a_script_of_tensorflow_1_is_given_the_old_names(tmp_path, monkeypatch):
+    import codelab_kept
+
+    done = []
+    old = ModuleType("tensorflow.compat.v1")
+    old.disable_v2_behavior = lambda: done.append("disabled")
+    old.Session = "a session"
+    for name in ("tensorflow", "tensorflow.compat"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "tensorflow.compat.v1", old)
+    monkeypatch.setattr(sys.modules["tensorflow"], "compat", sys.modules["tensorflow.compat"], raising=False)
+    monkeypatch.setattr(sys.modules["tensorflow.compat"], "v1", old, raising=False)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, pathlib\nimport tensorflow as tf\n"
+        "if __name__ == '__main__':\n    pathlib.Path(sys.argv[1]).write_text(tf.Session)\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["codelab_kept.py", str(script), str(tmp_path / "said")])
+    codelab_kept.main()
+    assert (tmp_path / "said").read_text() == "a session"
+    assert done == ["disabled"]
 
 
 def test_quick_has_one_round_and_the_same_cases():

@@ -59,6 +59,7 @@ RANGES = [
     ("random_brightness", [0, 1, 100], [-1, 101]),
     ("random_colour", [0, 1, 100], [-1, 101]),
     ("distorted_views", [8], [0, -1, 1001]),
+    ("unknown_threshold", [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
 ]
 
 
@@ -127,7 +128,7 @@ def test_node_names_that_a_graph_takes_are_taken(good, name):
 
 BAD_NODE_NAMES = [
     "", " ", "a b", "a/b", "a:0", "_a", "-a", "银河", "a\n", "final_result\0", "^a",
-    "input", "Mul", "bottleneck", "retrain", "final_training_ops", "input_1",
+    "input", "Mul", "DecodeJpeg", "ResizeBilinear", "bottleneck", "retrain", "final_training_ops", "input_1",
 ]  # fmt: skip
 
 

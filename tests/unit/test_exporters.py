@@ -10,10 +10,14 @@ from retrain.bundle import GRAPH_NODE, bundle_from_json
 from retrain.classifier import Classifier
 from retrain.errors import ModelError, WeightsError
 from retrain.exporters import frozen_graph, tflite_model
-from retrain.graphs.compat import ATTRIBUTES_OF_1_15, strip_for_1_15
+from retrain.exporters.graph_child import _output_node
+from retrain.graphs.checked import checked_nodes
+from retrain.graphs.compat import ATTRIBUTES_OF_1_15, DECODING_OF_1_15, strip_for_1_15
+from retrain.graphs.foreign import describe_graph, inference_graph
 from retrain.head import Head
 from retrain.litert import open_model
 from retrain.modelfile import read_graph_bundle
+from retrain.runtimes.litert import LiteRuntime
 
 GENERATOR = np.random.default_rng(0)
 HEAD = Head(GENERATOR.standard_normal((12, 2)).astype(np.float32), np.array([0.5, -0.25], np.float32), 7)
@@ -30,7 +34,8 @@ def graph():
 
 
 def test_the_graph_holds_the_backbone_and_the_heads_nodes_under_the_originals_names(graph):
-    assert list(graph) == [
+    names = list(graph)
+    assert names[names.index("input") :] == [
         "input",
         "bottleneck",
         "input_1/BottleneckInputPlaceholder",
@@ -43,9 +48,81 @@ def test_the_graph_holds_the_backbone_and_the_heads_nodes_under_the_originals_na
     ]
 
 
+def test_before_the_input_stands_what_old_clients_feed_and_no_other_name_is_taken(graph):
+    before = list(graph)[: list(graph).index("input")]
+    assert {name for name in before if not name.startswith("DecodeJpeg/")} == {"DecodeJpeg", "ResizeBilinear", "Mul"}
+    contents = graph["DecodeJpeg/contents"]
+    assert (contents.op, contents.attr["dtype"].type) == ("Placeholder", types_pb2.DT_STRING)
+    assert contents.attr["shape"].shape.dim == []
+    assert not contents.attr["shape"].shape.unknown_rank
+
+
+@pytest.mark.parametrize("name", ["input", "Mul"])
+def test_scaled_pictures_may_be_fed_in_any_number(graph, name):
+    assert graph[name].op == "PlaceholderWithDefault"
+    assert graph[name].attr["dtype"].type == types_pb2.DT_FLOAT
+    assert [dim.size for dim in graph[name].attr["shape"].shape.dim] == [-1, 2, 2, 3]
+
+
+def test_pictures_are_decoded_at_each_ratio_and_scaled_as_the_bundle_says():
+    graph = nodes(frozen_graph(tiny_graph(), HEAD, bundle_of(input_mean=100.0, input_std=50.0)))
+    decoders = [node for node in graph.values() if node.op == "DecodeJpeg"]
+    assert [node.attr["ratio"].i for node in decoders] == [8, 4, 2, 1]
+    assert {(node.attr["channels"].i, node.attr["dct_method"].s) for node in decoders} == {(3, b"INTEGER_ACCURATE")}
+    assert list(graph["DecodeJpeg"].input) == [node.name for node in decoders]
+    for name, value in (("mean", 100), ("factor", 1 / 50)):
+        content = graph[f"DecodeJpeg/{name}"].attr["value"].tensor.tensor_content
+        assert np.frombuffer(content, "<f4").tolist() == pytest.approx([value])
+
+
+def renamed_backbone(*names):
+    """The tiny backbone with nodes between its ends that have names of their own."""
+    graph = GraphDef.FromString(tiny_graph())
+    for name in names:
+        node = graph.node.add(name=name, op="Identity", input=[graph.node[-1].name if name != names[0] else "input"])
+        node.attr["T"].type = types_pb2.DT_FLOAT
+    graph.node[1].input[:] = [names[-1]]
+    return graph.SerializeToString()
+
+
+def test_a_backbone_that_has_our_names_gets_others():
+    graph = nodes(frozen_graph(renamed_backbone("Mul", "DecodeJpeg/contents"), HEAD, BUNDLE))
+    assert graph["backbone/Mul"].input == ["input"]
+    assert graph["backbone/DecodeJpeg/contents"].input == ["backbone/Mul"]
+    assert graph["bottleneck"].input == ["backbone/DecodeJpeg/contents"]
+    assert graph["input"].input == ["Mul"]
+
+
+def test_backbones_that_cannot_be_joined_are_refused():
+    with pytest.raises(ModelError, match="has nodes Mul and backbone/Mul"):
+        frozen_graph(renamed_backbone("Mul", "backbone/Mul"), HEAD, BUNDLE)
+    with pytest.raises(ModelError, match="expected a backbone with a node input"):
+        frozen_graph(GraphDef().SerializeToString(), HEAD, BUNDLE)
+
+
+def test_as_a_backbone_the_graph_is_what_it_was_made_of():
+    data = frozen_graph(tiny_graph(), HEAD, BUNDLE)
+    assert set(checked_nodes(data)) == set(nodes(data))
+    found = describe_graph(data)
+    assert (found.kind, found.input_node, found.input_spec) == ("own", "input", BUNDLE.input_spec)
+    plain = GraphDef.FromString(data)  # as it was written before there was any decoding in it
+    plain.node[list(nodes(data)).index("input")].op = "Placeholder"
+    del plain.node[list(nodes(data)).index("input")].input[:]
+    del plain.node[: list(nodes(data)).index("input")]
+    assert describe_graph(plain.SerializeToString()) == found
+    assert inference_graph(data, found) == inference_graph(plain.SerializeToString(), found)
+    assert [node.name for node in GraphDef.FromString(inference_graph(data, found)).node] == [
+        "input",
+        "bottleneck/shape",
+        "bottleneck",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "operation", "inputs"),
     [
+        ("input", "PlaceholderWithDefault", ["Mul"]),
+        ("Mul", "PlaceholderWithDefault", ["DecodeJpeg/scaled"]),
         ("input_1/BottleneckInputPlaceholder", "PlaceholderWithDefault", ["bottleneck"]),
         ("final_training_ops/weights/final_weights", "Const", []),
         ("final_training_ops/biases/final_biases", "Const", []),
@@ -70,7 +147,7 @@ def test_each_node_has_its_operation_and_inputs(graph, name, operation, inputs):
 def test_every_input_is_a_node_that_stands_before_it(graph):
     seen = set()
     for node in graph.values():
-        assert set(node.input) <= seen
+        assert {source.removesuffix(":1") for source in node.input} <= seen
         seen.add(node.name)
 
 
@@ -103,9 +180,10 @@ def test_attributes_say_what_tensorflow_needs(graph):
 
 
 def test_every_operation_and_attribute_is_one_that_tensorflow_1_15_knows(graph):
+    known = {**ATTRIBUTES_OF_1_15, **DECODING_OF_1_15}
     for node in graph.values():
-        assert node.op in ATTRIBUTES_OF_1_15, node.name
-        assert set(node.attr) <= ATTRIBUTES_OF_1_15[node.op], node.name
+        assert node.op in known, node.name
+        assert set(node.attr) <= known[node.op], node.name
 
 
 def test_the_graph_describes_itself(graph, tmp_path):
@@ -121,6 +199,26 @@ def test_the_softmax_bears_the_name_asked_for():
     graph = nodes(frozen_graph(tiny_graph(), HEAD, bundle_of(output_node="my_result")))
     assert graph["my_result"].op == "Softmax"
     assert "final_result" not in graph
+
+
+def parsed(data):
+    return GraphDef.FromString(data), data, "x.pb"
+
+
+def test_what_runs_a_graph_finds_its_scores():
+    assert _output_node(*parsed(frozen_graph(tiny_graph(), HEAD, bundle_of(output_node="my_result")))) == "my_result"
+    assert _output_node(*parsed(tiny_graph())) == "bottleneck"
+    two = GraphDef.FromString(tiny_graph())
+    two.node.add(name="aside", op="Identity", input=["input"])
+    with pytest.raises(ModelError, match=r"expected x\.pb to end in one operation, got bottleneck, aside"):
+        _output_node(*parsed(two.SerializeToString()))
+
+
+def test_a_scalar_is_not_a_tensor_of_unknown_shape(graph):
+    for name in ("DecodeJpeg/one", "DecodeJpeg/magic", "DecodeJpeg/rows/half"):
+        tensor = graph[name].attr["value"].tensor
+        assert tensor.HasField("tensor_shape"), name
+        assert list(tensor.tensor_shape.dim) == [], name
 
 
 @pytest.mark.parametrize(("export", "base"), [(frozen_graph, tiny_graph), (tflite_model, tiny_tflite)])
@@ -228,8 +326,8 @@ def test_a_missing_tflite_is_named(exported):
     [
         (b"\xff" * 100, "is not a frozen TensorFlow graph"),
         (b"just text", "is not a frozen TensorFlow graph"),
-        (b"", "does not say what it is"),
-        (tiny_graph(), "does not say what it is"),
+        (b"", "got one without a single node$"),
+        (tiny_graph(), "expected input to say its size.* give --input_height and --input_width"),
     ],
 )
 def test_graphs_of_others_are_refused_unrun(tmp_path, content, said):
@@ -241,4 +339,4 @@ def test_graphs_of_others_are_refused_unrun(tmp_path, content, said):
 def test_a_model_with_too_few_scores_is_refused():
     content = tflite_model(tiny_tflite(), HEAD, BUNDLE)
     with pytest.raises(ModelError, match="expected 3 scores, one a label, the model gives 2"):
-        Classifier(bundle_of(["a", "b", "c"]), content)
+        Classifier(bundle_of(["a", "b", "c"]), LiteRuntime(content, 2, 2))

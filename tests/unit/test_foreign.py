@@ -296,6 +296,24 @@ def test_two_nodes_of_one_name_are_refused():
     refused(maker, "two nodes have the same name")
 
 
+@pytest.mark.parametrize("operation", ["DecodeJpeg", "Merge", "ScaleAndTranslate", "Switch"])
+def test_what_decodes_photographs_is_refused_behind_the_input(operation):
+    maker = mobilenet()
+    maker.add("aside", operation, "input")
+    maker.graph.node[-2].input[:] = ["aside"]
+    refused(maker, rf"{operation} \(aside\) stands between input and the bottleneck")
+
+
+def test_an_input_may_have_a_default():
+    maker = mobilenet()
+    maker.constant("default", np.zeros((1, 8, 6, 3), np.float32))
+    maker.graph.node[0].op = "PlaceholderWithDefault"
+    maker.graph.node[0].input[:] = ["default"]
+    found = describe_graph(maker.data)
+    assert found == describe_graph(mobilenet().data)
+    assert inference_graph(maker.data, found) == inference_graph(mobilenet().data, found)
+
+
 def test_a_second_placeholder_is_refused():
     maker = mobilenet()
     maker.input("keep_prob")

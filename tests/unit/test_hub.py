@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrain.backbones import archive, checkpoint, inline, savedmodel, savedweights
+from retrain.backbones import archive, savedweights
 from retrain.backbones.hub import USUAL_SIZE, HubRequest, hub_spec
 from retrain.config import RunConfig
 from retrain.config.handles import module_name, module_problem
 from retrain.errors import WeightsError
+from retrain.graphs import checkpoint, inline, savedmodel
 from retrain.graphs.checked import read_constant
 
 FLOAT, INT, STRING = 1, 3, 7
@@ -410,7 +411,7 @@ def test_the_call_for_use_is_taken_not_the_one_for_training():
         ({"sizes": (-1, 8)}, r"takes float \(\?, 8\)"),
         ({"sizes": (-1, 8, 6, 4)}, r"takes float \(\?, 8, 6, 4\)"),
         ({"outputs": {"map": (-1, 4, 4, 3)}}, "map float .* not rows of features"),
-        ({"outputs": {"a": (-1, 3), "b": (-1, 4)}}, "gives a, b; name one as --bottleneck_tensor"),
+        ({"outputs": {"a": (-1, 3), "b": (-1, 4)}}, r"gives a, b; name one \(--bottleneck_tensor in training"),
     ],
 )
 def test_functions_that_are_no_backbones_are_refused_with_the_reason(options, words):

@@ -1,5 +1,4 @@
 import io
-import os
 import struct
 import zlib
 
@@ -10,9 +9,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from support import encode, noise
 
-from retrain import images
 from retrain.errors import ImageError
-from retrain.images import LIMITS, ImageLimits, InputSpec, decode_rgb, normalise, read_image_file, sniff_format
+from retrain.images import (
+    LIMITS,
+    ImageLimits,
+    InputSpec,
+    decode_rgb,
+    decoding,
+    normalise,
+    opening,
+    read_image_file,
+    sniff_format,
+)
 
 SPEC = InputSpec(height=12, width=20, mean=127.5, std=127.5)
 PICTURE = noise(12, 20)
@@ -251,7 +259,7 @@ def test_damage_is_an_image_error_or_a_picture_and_nothing_else(image_format, po
 
 
 @settings(max_examples=60)
-@given(start=st.sampled_from([m for magics in images._MAGIC.values() for m in magics]), rest=st.binary(max_size=64))
+@given(start=st.sampled_from([m for magics in opening._MAGIC.values() for m in magics]), rest=st.binary(max_size=64))
 def test_noise_behind_a_magic_number_is_refused(start, rest):
     assert reason(start + rest, limits=ImageLimits(max_pixels=10_000)) in ("damaged", "not an image", "too large")
 
@@ -288,7 +296,7 @@ def test_real_images_of_other_formats_are_refused_whatever_they_are_called(tmp_p
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_more_pixels_than_the_limit_are_refused_before_decoding(image_format, monkeypatch):
     data = encode(noise(30, 40), image_format)
-    monkeypatch.setattr(images, "_upright_pixels", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(decoding, "_upright_pixels", lambda *_: pytest.fail("was decoded"))
     assert reason(data, limits=ImageLimits(max_pixels=1199)) == "too large"
 
 
@@ -300,7 +308,7 @@ def test_as_many_pixels_as_the_limit_are_decoded():
     ("width", "height"), [(10_001, 10_000), (50_000, 50_000), (2**31 - 1, 2**31 - 1), (2**31 - 1, 1)]
 )
 def test_a_header_that_promises_too_much_is_refused_under_the_real_limits(width, height, monkeypatch):
-    monkeypatch.setattr(images, "_upright_pixels", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(decoding, "_upright_pixels", lambda *_: pytest.fail("was decoded"))
     assert reason(png(width, height)) == "too large"
 
 
@@ -334,7 +342,7 @@ def test_what_phones_append_to_a_photograph_is_not_counted_as_scans():
 
 def test_a_large_jpeg_is_decoded_small(monkeypatch):
     sizes = []
-    monkeypatch.setattr(images, "_to_rgb", lambda image: (image.load(), sizes.append(image.size), image)[2])
+    monkeypatch.setattr(decoding, "_to_rgb", lambda image: (image.load(), sizes.append(image.size), image)[2])
     large = np.repeat(np.repeat(HALVES, 40, axis=0), 40, axis=1)
     assert is_halves(decode_rgb(encode(large, "JPEG"), SPEC))
     assert sizes == [(100, 60)]  # 800 x 480 at an eighth
@@ -343,7 +351,7 @@ def test_a_large_jpeg_is_decoded_small(monkeypatch):
 @pytest.mark.parametrize(("width", "height", "decoded"), [(160, 96, (20, 12)), (159, 96, (40, 24)), (39, 24, (39, 24))])
 def test_a_draft_is_never_smaller_than_the_size_wanted(monkeypatch, width, height, decoded):
     sizes = []
-    monkeypatch.setattr(images, "_to_rgb", lambda image: (image.load(), sizes.append(image.size), image)[2])
+    monkeypatch.setattr(decoding, "_to_rgb", lambda image: (image.load(), sizes.append(image.size), image)[2])
     decode_rgb(encode(noise(height, width), "JPEG"), SPEC)
     assert sizes == [decoded]
 
@@ -360,54 +368,3 @@ def test_normalising_uses_the_models_own_mean_and_spread():
     assert normalise(np.full((1, 1, 3), 10, np.uint8), InputSpec(1, 1, 0.0, 255.0))[0, 0, 0, 0] == pytest.approx(
         10 / 255
     )
-
-
-def test_a_file_is_read(tmp_path):
-    (tmp_path / "a").write_bytes(b"12345")
-    assert read_image_file(tmp_path / "a", ImageLimits(max_bytes=5)) == b"12345"
-
-
-def test_a_file_above_the_limit_is_refused_unread(tmp_path, monkeypatch):
-    (tmp_path / "a").write_bytes(b"12345")
-    monkeypatch.setattr("pathlib.Path.read_bytes", lambda _: pytest.fail("was read"))
-    with pytest.raises(ImageError, match="too large: 5 bytes, at most 4 are read"):
-        read_image_file(tmp_path / "a", ImageLimits(max_bytes=4))
-
-
-def test_a_sparse_file_of_a_terabyte_is_refused(tmp_path):
-    with (tmp_path / "a.jpg").open("wb") as file:
-        file.truncate(10**12)
-    with pytest.raises(ImageError, match="too large"):
-        read_image_file(tmp_path / "a.jpg")
-
-
-@pytest.fixture
-def odd(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "broken").symlink_to(tmp_path / "gone")
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("pipe", "not a file"),
-        ("folder", "not a file"),
-        ("gone", "unreadable"),
-        ("broken", "unreadable"),
-        ("loop", "unreadable"),
-        ("a\0b", "unreadable"),
-        ("x" * 300, "unreadable"),
-    ],
-)
-def test_what_is_no_regular_file_is_refused_and_a_pipe_is_not_waited_for(odd, name, why):
-    with pytest.raises(ImageError) as caught:
-        read_image_file(odd / name)
-    assert caught.value.reason == why
-
-
-def test_a_device_is_refused():
-    with pytest.raises(ImageError, match="not a file"):
-        read_image_file("/dev/zero")

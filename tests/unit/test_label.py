@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from label_support import CLASSES, write_model
-from support import encode
+from support import encode, tiny_tflite
 
 from retrain.errors import UsageError
 from retrain.label import FLAGS, LabelConfig, main, read_flags
@@ -94,7 +94,12 @@ def test_image_takes_several_words_and_may_be_repeated(model):
         (["--grpah=m.pb"], "unknown flag --grpah; did you mean --graph?"),
         (["p.png"], "got the word 'p.png' that belongs to no flag"),
         (["--image=gone.png"], "expected --image to be a file, but gone.png is not there; check the spelling"),
-        (["--graph=."], "expected --graph to be a file, but . is a folder; train one with python -m retrain"),
+        (
+            ["--graph=."],
+            "expected --graph to be a .pb, .tflite, .lite or .onnx file, or the folder of a SavedModel, but . is",
+        ),
+        (["--graph=p.png"], "but p.png is none; train one with python -m retrain"),
+        (["--resize=tf2"], "expected --resize to be tf1, got 'tf2'; leave it away for: as the model says"),
         (["--labels=gone.txt"], "expected --labels to be a file, but gone.txt is not there; leave it away"),
         (["--image=empty"], "expected --image to hold images, but the folder empty has none"),
         (["--image=*.gif"], "expected --image to match a file, but nothing matches *.gif"),
@@ -172,6 +177,32 @@ def test_a_best_score_that_is_too_low_is_unknown(model, capsys):
     assert capsys.readouterr().out.splitlines()[3:] == ["unknown", "g (score=0.63270)"]
 
 
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        ([], ["unknown", "g (score=0.63270)"]),
+        (["--min_score=0.6"], ["g (score=0.63270)"]),
+        (["--min_score=0"], ["g (score=0.63270)"]),
+    ],
+)
+def test_without_min_score_the_models_own_threshold_counts(model, capsys, words, lines):
+    write_model(model, unknown_threshold=0.7)
+    assert main([*PLAIN, "--top_k=1", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == lines
+    assert main([*PLAIN, "--top_k=1", "--format=csv", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split(",")[1] == lines[0].split(" (")[0]
+
+
+def test_what_was_assumed_of_a_strangers_model_goes_to_standard_error(model, capsys):
+    (model / "s.tflite").write_bytes(tiny_tflite())
+    (model / "labels.txt").write_text("".join(f"{letter}\n" for letter in "abcdefghijkl"))
+    assert main(["--graph=s.tflite", "--image=p.png", "--top_k=1"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[3:] == ["a (score=0.08333)"]
+    assert [line.startswith("label_image: ") for line in err.splitlines()] == [True] * 3
+    assert "(value - 127.5) / 127.5 is assumed" in err
+
+
 def test_what_was_named_by_itself_may_be_sorted_into_the_folder_it_lies_in(model, monkeypatch, capsys):
     data = (model / "p.png").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -198,7 +229,7 @@ def test_several_problems_are_listed_at_once(model, capsys):
     [
         (["--input_layer=Mul"], "expected --input_layer to be 'input'"),
         (["--output_layer=softmax"], "expected --output_layer to be 'final_result'"),
-        (["--labels=two.txt"], "expected --labels to have 7 lines, one a class of m.pb, got 2 in two.txt"),
+        (["--labels=two.txt"], "expected labels to have 7 lines, one a class of m.pb, got 2 in two.txt"),
     ],
 )
 def test_flags_that_do_not_fit_the_model_are_refused(model, capsys, words, said):

@@ -166,11 +166,11 @@ def test_no_more_photographs_are_begun_than_batch_size_says(place):
 
 
 def test_the_model_is_opened_once_a_thread(place, monkeypatch, capsys):
-    from retrain import classifier
+    from retrain.runtimes import litert
 
     opened = []
-    real = classifier.open_model
-    monkeypatch.setattr(classifier, "open_model", lambda *words: opened.append(1) or real(*words))
+    real = litert.open_model
+    monkeypatch.setattr(litert, "open_model", lambda *words: opened.append(1) or real(*words))
     assert run("--image", "in", "--threads=2", "--format=csv") == 0
     assert 2 <= len(opened) <= 3
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 from support import tiny_graph, tiny_tflite
 
-from retrain import fsio
 from retrain.backbones import PreparedBackbone, find_backbone
 from retrain.backbones.weights import WeightsFile
 from retrain.classifier import Classifier
@@ -17,9 +17,23 @@ from retrain.evaluate import Accuracy, measure_accuracy
 from retrain.head import Head, Recipe
 from retrain.images import InputSpec
 from retrain.modelfile import read_graph_bundle
-from retrain.publish import beside, describe, remove_old_int8, versions, write_metrics, write_model
+from retrain.publish import (
+    Record,
+    Row,
+    beside,
+    describe,
+    is_repetition,
+    make_model,
+    remove_old_exports,
+    versions,
+    write_metrics,
+    write_model,
+    write_record,
+)
+from retrain.publish.describing import dated, manifest_sha256
 
 LABELS = ("globular cluster", "银河")
+NOON = 1_763_812_800  # 2025-11-22T12:00:00Z
 RECIPE = Recipe(steps=10, learning_rate=0.01, batch_size=5, weight_decay=0.03)
 HEAD = Head(np.ones((12, 2), np.float32), np.array([0.0, 1.0], np.float32), 4)
 TABLE = "path,label,split,sha256\na/\udcff.jpg,a,training,00\n"
@@ -53,8 +67,17 @@ def config(tmp_path):
     )
 
 
-def bundle(backbone):
-    return describe(backbone, LABELS, "final_result", RECIPE, TABLE, {})
+@pytest.fixture(autouse=True)
+def _noon(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOON))
+
+
+def bundle(backbone, **flags):
+    return describe(RunConfig(**flags), backbone, LABELS, RECIPE, TABLE, {})
+
+
+def write(config, backbone, head=HEAD, table=TABLE):
+    return write_model(config, make_model(config, backbone, head, bundle(backbone)), table)
 
 
 def test_a_model_is_described_by_what_made_it(backbone):
@@ -67,10 +90,13 @@ def test_a_model_is_described_by_what_made_it(backbone):
     assert made.training["seed"] == 0
     assert made.versions == versions()
     assert made.tflite_sha256 == ""
+    assert made.manifest_sha256 == manifest_sha256(TABLE)
+    assert (made.unknown_threshold, made.temperature, made.date) == (0.0, 1.0, "")
+    assert bundle(backbone, unknown_threshold=0.4).unknown_threshold == 0.4
 
 
 def test_the_files_of_a_model_belong_together(backbone, config):
-    files = write_model(config, backbone, HEAD, bundle(backbone), TABLE)
+    files = write(config, backbone)
     assert sorted(Path(file).name for file in files) == ["labels.txt", "model.pb", "model.split.csv", "model.tflite"]
     assert files[-1] == config.output_graph  # last, so that a graph never stands beside an older .tflite for long
     written = read_graph_bundle(Path(config.output_graph))
@@ -78,20 +104,21 @@ def test_the_files_of_a_model_belong_together(backbone, config):
     assert written.split_sha256 == hashlib.sha256(split).hexdigest()
     assert written.tflite_sha256 == hashlib.sha256(tflite).hexdigest()
     assert written.head_step == 4
+    assert written.date == "2025-11-22T12:00:00Z"
     assert Path(config.output_labels).read_text(encoding="utf-8") == "globular cluster\n银河\n"
     assert b"\\udcff" in split
     assert Classifier.open(config.output_graph).bundle == written
 
 
 def test_the_same_model_is_the_same_bytes(backbone, config):
-    files = write_model(config, backbone, HEAD, bundle(backbone), TABLE)
+    files = write(config, backbone)
     first = [Path(file).read_bytes() for file in files]
-    write_model(config, backbone, HEAD, bundle(backbone), TABLE)
+    write(config, backbone)
     assert [Path(file).read_bytes() for file in files] == first
 
 
 def test_a_full_disk_leaves_the_old_model_whole(backbone, config, monkeypatch):
-    files = write_model(config, backbone, HEAD, bundle(backbone), TABLE)
+    files = write(config, backbone)
     old = [Path(file).read_bytes() for file in files]
     calls = []
 
@@ -100,9 +127,9 @@ def test_a_full_disk_leaves_the_old_model_whole(backbone, config, monkeypatch):
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fsio.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_model(config, backbone, replace(HEAD, step=9), bundle(backbone), TABLE + "more\n")
+        write(config, backbone, replace(HEAD, step=9), TABLE + "more\n")
     assert [Path(file).read_bytes() for file in files] == old
     assert len(list(Path(config.output_graph).parent.iterdir())) == 4
 
@@ -139,11 +166,60 @@ def test_what_has_no_json_form_is_not_guessed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_int8_model_of_a_replaced_model_is_taken_away(tmp_path, capsys):
-    config = RunConfig(output_graph=str(tmp_path / "g.pb"))
-    remove_old_int8(config, Console())
+def test_the_manifest_knows_photographs_by_contents_and_label_alone():
+    table = "path,label,split,sha256\na/1.jpg,a,training,01\nb/2.jpg,b,testing,02\n"
+    moved = "path,label,split,sha256\nb/x.jpg,b,training,02\na/y.jpg,a,validation,01\n"
+    assert manifest_sha256(table) == manifest_sha256(moved)
+    assert manifest_sha256(table) != manifest_sha256(table.replace(",a,", ",b,"))
+    assert manifest_sha256(table) != manifest_sha256(table.replace(",02", ",03"))
+
+
+def test_a_model_keeps_its_date_while_nothing_else_in_it_changes(backbone, config, tmp_path, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    tflite = Path(beside(config.output_graph, ".tflite"))
+    described = replace(bundle(backbone), head_step=HEAD.step)
+    today = dated(described, tflite).date
+    assert today.endswith("Z")
+    assert today > "2026"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(NOON))
+    write(config, backbone)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert dated(described, tflite).date == "2025-11-22T12:00:00Z"
+    assert dated(replace(described, head_step=5), tflite).date >= today
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert dated(described, tflite).date == "1970-01-01T00:00:00Z"
+
+
+def test_a_repetition_is_seen_before_it_is_trained(backbone, config):
+    tflite = Path(beside(config.output_graph, ".tflite"))
+    assert not is_repetition(bundle(backbone), tflite)
+    write(config, backbone)
+    assert is_repetition(bundle(backbone), tflite)
+    assert not is_repetition(replace(bundle(backbone), manifest_sha256="other"), tflite)
+    tflite.write_bytes(b"damaged")
+    assert not is_repetition(bundle(backbone), tflite)
+
+
+def test_exports_of_a_replaced_model_are_taken_away_and_no_others(backbone, config, capsys):
+    model = make_model(config, backbone, HEAD, bundle(backbone))
+    remove_old_exports(config, model, Console())
     assert capsys.readouterr().out == ""
-    (tmp_path / "g_int8.tflite").write_bytes(b"of the earlier model")
-    remove_old_int8(config, Console())
-    assert not (tmp_path / "g_int8.tflite").exists()
-    assert "g_int8.tflite: it was of the model that is replaced now" in capsys.readouterr().out
+    names = ("_int8.tflite", ".onnx", ".keras")
+    int8, onnx, keras = (Path(beside(config.output_graph, name)) for name in names)
+    folder = Path(beside(config.output_graph, "_saved_model"))
+    folder.mkdir(parents=True)
+    for path in (int8, onnx, keras, folder / "saved_model.pb"):
+        path.write_bytes(b"of the earlier model")
+    row = Row("onnx", onnx.name, "", 1, 1.0, 1, 1, 1, 0, 0.0, 1.0, 1.0, 0, 0, 0, 0.0, "tflite", "", True)
+    rows = (row, replace(row, format="saved_model"), replace(row, format="graph"))
+    own = Record(hashlib.sha256(model.graph).hexdigest(), "", "", rows)
+    write_record(beside(config.output_graph, ".exports.json"), own)
+    remove_old_exports(config, model, Console())
+    assert all(path.exists() for path in (int8, onnx, keras, folder))
+    write_record(beside(config.output_graph, ".exports.json"), replace(own, graph_sha256="another"))
+    remove_old_exports(config, model, Console())
+    assert [path.exists() for path in (int8, onnx, keras, folder)] == [True, False, True, False]
+    assert "model.onnx: it was of the model that is replaced now (--export onnx" in capsys.readouterr().out
+    Path(beside(config.output_graph, ".exports.json")).unlink()  # as before there were records
+    remove_old_exports(config, model, Console())
+    assert [path.exists() for path in (int8, keras)] == [False, True]

@@ -1,11 +1,14 @@
 import json
+import re
 
 import numpy as np
 import pytest
+from model_files import GraphMaker, keras_file, onnx_file
 from support import bundle_of, tiny_graph, tiny_tflite
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from retrain import commands
+from retrain.bundle import ASSET, METADATA_ENTRY
 from retrain.console import Console
 from retrain.errors import ModelError, UsageError
 from retrain.exporters import frozen_graph, tflite_model
@@ -40,7 +43,7 @@ def test_both_formats_say_the_same(models, capsys):
 def test_a_page_names_labels_and_input(models, capsys):
     page = shown(capsys, models / "m.pb")
     assert "globular cluster, 银河" in page
-    assert f"  input_height    {BUNDLE.input_height}\n" in page
+    assert re.search(rf"^  input_height +{BUNDLE.input_height}$", page, flags=re.M)
 
 
 def test_of_a_strangers_graph_what_can_be_inferred(tmp_path, capsys):
@@ -51,7 +54,9 @@ def test_of_a_strangers_graph_what_can_be_inferred(tmp_path, capsys):
     assert facts["written_by"] == "another tool; inferred"
     assert facts["inputs"] == ["input"]
     assert facts["outputs"] == ["bottleneck"]
-    assert facts["operations"] == len(graph.node)
+    assert facts["nodes"] == len(graph.node)
+    assert facts["operations"] == {"Identity": 1, "Placeholder": 1}
+    assert facts["scores"].startswith("not found: expected input to say its size")
 
 
 def test_a_graph_with_an_operation_that_is_not_allowed_is_refused_by_its_name(tmp_path):
@@ -60,6 +65,49 @@ def test_a_graph_with_an_operation_that_is_not_allowed_is_refused_by_its_name(tm
     (tmp_path / "old.pb").write_bytes(graph.SerializeToString())
     with pytest.raises(ModelError, match="ReadFile"):
         commands.main(["show", str(tmp_path / "old.pb")], Console())
+
+
+def test_a_strangers_graph_is_shown_with_what_labelling_needs(tmp_path, capsys):
+    (tmp_path / "old.pb").write_bytes(GraphMaker().data)
+    facts = json.loads(shown(capsys, tmp_path / "old.pb", "--json"))
+    assert (facts["input_node"], facts["input_height"], facts["std"]) == ("input", 2, 127.5)
+    assert (facts["output_node"], facts["classes"]) == ("final_result", 3)
+    assert facts["labels"].startswith("not found: ")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    facts = json.loads(shown(capsys, tmp_path / "old.pb", "--json"))
+    assert (facts["labels"], facts["labels_of"]) == (["a", "b", "c"], str(tmp_path / "labels.txt"))
+
+
+def others(folder):
+    """A model of each other format, of ours and of a stranger's."""
+    text = BUNDLE.to_json()
+    own, foreign = onnx_file(), onnx_file()
+    own.metadata_props.add(key=METADATA_ENTRY, value=text.decode())
+    (folder / "own.onnx").write_bytes(own.SerializeToString())
+    (folder / "foreign.onnx").write_bytes(foreign.SerializeToString())
+    (folder / "foreign.tflite").write_bytes(tiny_tflite())
+    keras_file(folder / "own.keras", **{ASSET: text})
+    keras_file(folder / "foreign.keras", config__json={"class_name": "Functional"}, metadata__json={})
+    for name, metadata in (("own_js", {METADATA_ENTRY: json.loads(text)}), ("foreign_js", None)):
+        (folder / name).mkdir()
+        (folder / name / "model.json").write_text(json.dumps({"format": "x", "userDefinedMetadata": metadata}))
+    (folder / "own_saved/assets").mkdir(parents=True)
+    (folder / "own_saved/saved_model.pb").write_bytes(b"")
+    (folder / "own_saved/assets" / ASSET).write_bytes(text)
+
+
+def test_every_other_format_says_what_it_is(tmp_path, capsys):
+    others(tmp_path)
+    own = ["own.onnx", "own.keras", "own_js", "own_js/model.json", "own_saved", "own_saved/saved_model.pb"]
+    for line in shown(capsys, *(tmp_path / name for name in own), "--json").splitlines():
+        assert json.loads(line)["labels"] == list(BUNDLE.labels), line
+    pages = shown(
+        capsys, *(tmp_path / f"foreign.{name}" for name in ("onnx", "tflite", "keras")), tmp_path / "foreign_js"
+    )
+    assert pages.count("another tool; inferred") == 4
+    assert "input float32 (N, 2, 2, 3)" in pages
+    assert "input float32 (1, 2, 2, 3)" in pages
+    assert "class          Functional" in pages
 
 
 def test_a_broken_file_does_not_hide_the_others(models, capsys):

@@ -123,6 +123,35 @@ def find_entry(meta: Any, source: str, output: str = "") -> Entry:  # noqa: ANN4
     )
 
 
+def tell_functions(meta: Any) -> dict[str, str]:  # noqa: ANN401
+    """Say what can be asked of a SavedModel.
+
+    Args:
+        meta: of parse_saved_model.
+
+    Returns:
+        Name of a signature, or ``__call__`` -> what it takes and gives, of the first of its variants.
+    """
+    told = {}
+    for name, functions in sorted(_entries(meta)):
+        facts = meta.object_graph_def.concrete_functions.get(functions[0]) if functions else None
+        if facts is None:
+            told[name] = "is not there"
+            continue
+        try:
+            taken = list(_leaves(facts.canonicalized_input_signature))
+            given = list(_leaves(facts.output_signature))
+        except _UnfitError as error:
+            told[name] = str(error)
+            continue
+        told[name] = f"takes {_listed(taken)}; gives {_listed(given)}"
+    return told
+
+
+def _listed(tensors: list[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name} {_said(spec)}".strip() for name, spec in tensors) or "nothing"
+
+
 @cache
 def _envelope() -> Any:  # noqa: ANN401
     """Make the class of the outermost message, the only one that tensorboard does not bring along."""
@@ -258,8 +287,8 @@ def _features_position(outputs: list[tuple[str, Any]], wanted: str) -> int:
         fitting = [i for i, (_, spec) in enumerate(outputs) if _row_width(spec) is not None]
         fitting = [names.index(_MAIN_OUTPUT)] if len(fitting) > 1 and _MAIN_OUTPUT in names else fitting
     if len(fitting) > 1:
-        raise _UnfitError(f"gives {', '.join(names[i] for i in fitting)}; name one as --bottleneck_tensor")
+        given = ", ".join(names[i] for i in fitting)
+        raise _UnfitError(f"gives {given}; name one (--bottleneck_tensor in training, --output_layer in labelling)")
     if not fitting or _row_width(outputs[fitting[0]][1]) is None:
-        shown = ", ".join(f"{name} {_said(spec)}".strip() for name, spec in outputs) or "nothing"
-        raise _UnfitError(f"gives {shown}, which are not rows of features")
+        raise _UnfitError(f"gives {_listed(outputs)}, which are not rows of features")
     return fitting[0]

@@ -1,6 +1,6 @@
 """Makes a plain graph out of one function of a SavedModel: calls written out, variables left blank. No TensorFlow.
 
-The graph that comes out is held against the list in graphs.py like any stranger's frozen graph. Of the SavedModel's
+The graph that comes out is held against the list in checked.py like any stranger's frozen graph. Of the SavedModel's
 library, only what the features are calculated from is copied: the functions that train, save and restore stay behind,
 and so does everything that is there for its effects alone (control inputs). The three things that a plain graph does
 not know are resolved here: PartitionedCall and StatefulPartitionedCall are replaced by what they call, ReadVariableOp
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from retrain.backbones.savedmodel import Entry
 from retrain.errors import WeightsError
 from retrain.graphs.checked import (
     DECODING,
@@ -26,6 +25,7 @@ from retrain.graphs.checked import (
     read_constant,
     source_name,
 )
+from retrain.graphs.savedmodel import Entry
 
 IMAGES = "images"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

@@ -1,13 +1,7 @@
-"""Convert a frozen graph to LiteRT in 8-bit integers; the only exporter that imports TensorFlow.
-
-Runs as a process of its own (``python -m retrain.exporters.quantise``), started by tflite_int8.py.
-"""
+"""In the TensorFlow child: converts a frozen graph to LiteRT in 8-bit integers."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,25 +12,24 @@ from retrain import fsio
 from retrain.images import InputSpec, normalise
 
 
-def main() -> int:
-    """Convert one graph.
+def build(*, graph: str, output_node: str, pixels: str, place: str, mean: float, std: float) -> dict[str, Any]:
+    """Convert a graph.
+
+    Args:
+        graph: path of the frozen graph: backbone and head.
+        output_node: its softmax.
+        pixels: path of a .npy, uint8 (N, H, W, 3), photographs to calibrate on.
+        place: where to write.
+        mean: subtracted from each channel value (0 to 255).
+        std: what the difference is divided by.
 
     Returns:
-        0; a failure is a traceback, whose last lines the parent shows.
+        Nothing.
     """
-    parser = argparse.ArgumentParser(prog="python -m retrain.exporters.quantise", description=__doc__)
-    parser.add_argument("graph", type=Path, help="frozen graph: backbone and head")
-    parser.add_argument("output_node")
-    parser.add_argument("pixels", type=Path, help=".npy, uint8 (N, H, W, 3), photographs to calibrate on")
-    parser.add_argument("mean", type=float)
-    parser.add_argument("std", type=float)
-    parser.add_argument("tflite", type=Path, help="where to write")
-    given = parser.parse_args()
-    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type] # Keras would import it, for nothing that is used
-    pixels = np.load(given.pixels, mmap_mode="r", allow_pickle=False)
-    spec = InputSpec(pixels.shape[1], pixels.shape[2], given.mean, given.std)
-    fsio.write_bytes(given.tflite, quantise(given.graph.read_bytes(), given.output_node, pixels, spec))
-    return 0
+    pictures = np.load(pixels, mmap_mode="r", allow_pickle=False)
+    spec = InputSpec(pictures.shape[1], pictures.shape[2], mean, std)
+    fsio.write_bytes(place, quantise(Path(graph).read_bytes(), output_node, pictures, spec))
+    return {}
 
 
 def quantise(graph: bytes, output_node: str, pixels: Any, spec: InputSpec) -> bytes:  # noqa: ANN401
@@ -54,8 +47,6 @@ def quantise(graph: bytes, output_node: str, pixels: Any, spec: InputSpec) -> by
     Returns:
         A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), of builtin operations.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     import tensorflow as tf
 
     def photographs() -> Iterator[list[Any]]:
@@ -74,15 +65,13 @@ def _function(graph: bytes, output_node: str, spec: InputSpec) -> Any:  # noqa: 
     import tensorflow as tf
     from tensorflow.python.framework.graph_util import extract_sub_graph
 
-    definition = extract_sub_graph(tf.compat.v1.GraphDef.FromString(graph), [output_node])
+    definition = tf.compat.v1.GraphDef.FromString(graph)
     for node in definition.node:
-        if node.name == "input":
-            shape = tf.TensorShape((1, spec.height, spec.width, 3)).as_proto()
-            node.attr["shape"].shape.CopyFrom(shape)
+        if node.name == "input":  # what decodes photographs stands before it
+            node.op = "Placeholder"
+            del node.input[:]
+            node.attr["shape"].shape.CopyFrom(tf.TensorShape((1, spec.height, spec.width, 3)).as_proto())
+    definition = extract_sub_graph(definition, [output_node])
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     ends = [wrapped.graph.get_tensor_by_name(f"{name}:0") for name in ("input", output_node)]
     return wrapped.prune(*ends)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -31,18 +31,23 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path) -> None:
+        _check_files(folder)
         import tensorflow as tf
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.trackable_object_graph_pb2 import TrackableObjectGraph
+        from tensorflow.python.training.py_checkpoint_reader import NewCheckpointReader
 
         self._errors = (tf.errors.OpError, ValueError, RuntimeError, KeyError)
         self._folder = folder
         try:
-            self._reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+            # Trap: tf.train.load_checkpoint follows a file named "checkpoint", wherever that leads.
+            self._reader = NewCheckpointReader(str(folder / "variables" / "variables"))
             self._shapes: dict[str, list[int]] = self._reader.get_variable_to_shape_map()
             self._objects: Any = TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH_KEY)).nodes
         except (*self._errors, DecodeError) as error:
             raise WeightsError(f"cannot read the variables in {folder}: {_last_line(error)}") from error
+        if not self._objects:
+            raise WeightsError(f"cannot read the variables in {folder}: they belong to no objects")
         total = sum(int(np.prod(shape)) for shape in self._shapes.values())
         if total > 4 * MAX_ELEMENTS:  # an optimiser's, and Keras' second copy of them, lie there, too
             raise WeightsError(f"the variables in {folder} are {total} numbers, at most {4 * MAX_ELEMENTS} are read")
@@ -156,6 +161,17 @@ def fill(graph: Any, blanks: Mapping[str, int], saved: Any, checkpoint: Checkpoi
                 f"got {values.dtype.name} {values.shape}; the SavedModel is damaged"
             )
         tensor.tensor_content = values.astype(dtype).tobytes()
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse variables that lie elsewhere: a stranger's model must not make us read other files."""
+    inside, here = folder.resolve(), folder / "variables"
+    files = [here / "variables.index", *sorted(here.glob("variables.data-*"))]
+    for path in files:
+        if not path.is_file() or path.is_symlink() or not path.resolve().is_relative_to(inside):
+            raise WeightsError(f"expected {path} to be a file of its own in the SavedModel's folder, it is not")
+    if len(files) == 1:
+        raise WeightsError(f"expected variables.data-... in {here}, there is none")
 
 
 def _last_line(error: BaseException) -> str:

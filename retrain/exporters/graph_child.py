@@ -1,0 +1,78 @@
+"""In the TensorFlow child: runs a frozen graph over photographs, fed as numbers or as files, as old clients feed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from retrain.errors import ModelError
+from retrain.exporters.decoding_nodes import CONTENTS_NODE
+from retrain.exporters.scoring_child import score_files as _score_files
+from retrain.exporters.scoring_child import score_pixels
+from retrain.graphs.checked import INPUT_NODE, source_name
+from retrain.modelfile.graph import graph_bundle
+
+
+def score(
+    *, place: str, pixels: str, scores: str, height: int, width: int, mean: float, std: float
+) -> dict[str, float]:
+    """Feed decoded photographs at ``input``.
+
+    Args:
+        place: path of the frozen graph; it ends in one operation, or its bundle names the one that is asked for.
+        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
+        scores: path of the .npy to write, float32 (N, C).
+        height: pixels.
+        width: pixels.
+        mean: subtracted from each channel value (0 to 255).
+        std: what the difference is divided by.
+
+    Returns:
+        "ms": median milliseconds of one photograph, on one thread.
+
+    Raises:
+        ModelError: it cannot be told which operation gives the scores.
+    """
+    run = _runner(place, INPUT_NODE)
+    return score_pixels(run, pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std)
+
+
+def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float]:
+    """Feed files at ``DecodeJpeg/contents``.
+
+    Args:
+        place: path of the frozen graph.
+        files: paths of JPEG, PNG or GIF files.
+        scores: path of the .npy to write, float32 (N, C).
+
+    Returns:
+        "ms": median milliseconds of one photograph, its decoding included, on one thread.
+
+    Raises:
+        ModelError: it cannot be told which operation gives the scores.
+    """
+    return _score_files(_runner(place, CONTENTS_NODE), files=files, scores=scores)
+
+
+def _runner(place: str, feed: str) -> Any:  # noqa: ANN401 - of what is fed
+    """Open a graph in a session: its one thread is its own, whatever else this process runs."""
+    import tensorflow as tf
+
+    data, v1 = Path(place).read_bytes(), tf.compat.v1
+    definition = v1.GraphDef.FromString(data)
+    output = _output_node(definition, data, place)
+    with tf.Graph().as_default() as graph:
+        v1.import_graph_def(definition, name="")
+    config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    return v1.Session(graph=graph, config=config).make_callable(f"{output}:0", feed_list=[f"{feed}:0"])
+
+
+def _output_node(definition: Any, data: bytes, place: str) -> str:  # noqa: ANN401
+    bundle = graph_bundle(data, place)
+    if bundle is not None:
+        return bundle.output_node
+    taken = {source_name(source) for node in definition.node for source in node.input}
+    ends = [node.name for node in definition.node if node.name not in taken]
+    if len(ends) != 1:
+        raise ModelError(f"expected {place} to end in one operation, got {', '.join(ends[:5]) or 'none'}")
+    return str(ends[0])

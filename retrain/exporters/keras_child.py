@@ -1,0 +1,162 @@
+"""In the TensorFlow child: a .keras file of layers that Keras brings along, the backbone and the head in one model.
+
+It loads with ``keras.models.load_model(path)``, in safe mode, where nothing of this project is installed: no Lambda, no
+class of ours. The backbone is a model inside it, frozen, as it was in the training; set ``trainable`` to tune it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from retrain import fsio
+from retrain.backbones.convert import build as build_backbone
+from retrain.backbones.convert import scaling_of
+from retrain.backbones.table import BackboneSpec, find_backbone
+from retrain.bundle import ASSET, Bundle, bundle_from_json
+from retrain.errors import ModelError
+from retrain.exporters.scoring_child import score_pixels
+from retrain.graphs.checked import find_constant, parse_graph
+from retrain.images import Floats
+
+_HEAD = ("final_training_ops/weights/final_weights", "final_training_ops/biases/final_biases")
+_METADATA, _CONFIG = "metadata.json", "config.json"
+# What every date inside is where the model has none: the first that a zip can hold.
+_NO_DATE = "1980-01-01T00:00:00"
+
+
+def build(*, graph: str, bundle: str, place: str, architecture: str, weights: str) -> dict[str, Any]:
+    """Write a model as a .keras file; equal arguments give equal bytes.
+
+    Args:
+        graph: path of the frozen graph of backbone and head.
+        bundle: its description, JSON.
+        place: path of the .keras file to write.
+        architecture: canonical name.
+        weights: path of the backbone's weights, those of the run.
+
+    Returns:
+        "parameters": how many numbers the model has.
+
+    Raises:
+        ModelError: the graph has no head, or one for another backbone.
+        WeightsError: the weights do not fit.
+    """
+    import keras
+
+    _one_thread()
+    described = bundle_from_json(bundle.encode(), graph)
+    kernel, biases = _head_of(Path(graph))
+    # Trap: Keras numbers the layers that it names itself through the whole process.
+    keras.backend.clear_session()
+    model = _model(find_backbone(architecture), Path(weights), described, biases.size)
+    if model.get_layer(described.output_node).kernel.shape != kernel.shape:
+        raise ModelError(f"expected a head for {architecture}, got one of shape {kernel.shape} in {graph}")
+    model.get_layer(described.output_node).set_weights([kernel, biases])
+    with tempfile.TemporaryDirectory(prefix="retrain-keras-") as folder:
+        written = Path(folder) / "model.keras"
+        model.save(written)
+        _write_again(written, Path(place), described)
+    return {"parameters": model.count_params()}
+
+
+def score(
+    *, place: str, pixels: str, scores: str, height: int, width: int, mean: float, std: float
+) -> dict[str, float]:
+    """Run a .keras file that ``build`` wrote on decoded photographs.
+
+    Args:
+        place: path of the file: one of ours, just written, never a stranger's.
+        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
+        scores: path of the .npy to write, float32 (N, C).
+        height: pixels.
+        width: pixels.
+        mean: subtracted from each channel value (0 to 255).
+        std: what the difference is divided by.
+
+    Returns:
+        "ms": median milliseconds of one photograph.
+    """
+    import keras
+    import tensorflow as tf
+
+    _one_thread()
+    model = keras.models.load_model(place, compile=False, safe_mode=True)
+    run = tf.function(lambda images: model(images, training=False))
+    return score_pixels(
+        lambda picture: run(tf.constant(picture)).numpy(),
+        pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std,
+    )  # fmt: skip
+
+
+def _one_thread() -> None:
+    import tensorflow as tf
+
+    for setting in (tf.config.threading.set_intra_op_parallelism_threads,
+                    tf.config.threading.set_inter_op_parallelism_threads):  # fmt: skip
+        try:
+            setting(1)
+        except RuntimeError as error:
+            # Another export was first in this process: how many threads there are is settled, and changes no score.
+            if "initialization" not in str(error):
+                raise
+
+
+def _head_of(graph: Path) -> tuple[Floats, Floats]:
+    nodes = {node.name: node for node in parse_graph(graph.read_bytes()).node}
+    kernel, biases = (find_constant(nodes, name) for name in _HEAD)
+    if kernel is None or biases is None or kernel.ndim != 2 or biases.shape != kernel.shape[1:]:
+        raise ModelError(f"expected {graph} to hold a head, {' and '.join(_HEAD)}; train the model again")
+    return kernel, biases
+
+
+def _model(spec: BackboneSpec, weights: Path, bundle: Bundle, classes: int) -> Any:  # noqa: ANN401
+    """Build input -> scaling -> backbone -> softmax; the head's weights are still to be set."""
+    import keras
+
+    backbone = build_backbone(spec, weights)
+    backbone.trainable = False
+    images = keras.Input((bundle.input_height, bundle.input_width, 3), name=bundle.input_node)
+    matrix, offset = scaling_of(spec.preprocessing)
+    scaled, scaling = images, None
+    if spec.preprocessing != "tf":
+        # RGB in -1 to 1, as every model of ours takes, to what the backbone was trained on.
+        scaling = keras.layers.Conv2D(3, 1, name="as_trained", trainable=False)
+        scaled = scaling(images)
+        scaling.set_weights([matrix[None, None], offset])
+    # In inference mode for good, so that tuning it does not ruin the statistics of its batch normalisation.
+    features = backbone(scaled, training=False)
+    head = keras.layers.Dense(classes, activation="softmax", name=bundle.output_node)
+    return keras.Model(images, head(features), name="retrained")
+
+
+def _write_again(written: Path, place: Path, bundle: Bundle) -> None:
+    """Copy a .keras file without what differs from one writing to the next, the description beside it."""
+    with zipfile.ZipFile(written) as source, fsio.replacing(place) as file, zipfile.ZipFile(file, "w") as target:
+        members = {name: source.read(name) for name in source.namelist() if not name.endswith("/")}
+        members[_CONFIG] = _numbered(members[_CONFIG])
+        members[_METADATA] = _dated(members[_METADATA], bundle.date)
+        members[ASSET] = bundle.to_json()
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name)  # dated 1980
+            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            target.writestr(entry, members[name])
+
+
+def _numbered(config: bytes) -> bytes:
+    """Give objects that are used twice numbers in place of the memory addresses that Keras tells them apart by."""
+    seen: dict[int, int] = {}
+
+    def number(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: seen.setdefault(value, len(seen)) if key == "shared_object_id" else value for key, value in pairs}
+
+    return json.dumps(json.loads(config, object_pairs_hook=number)).encode()
+
+
+def _dated(metadata: bytes, date: str) -> bytes:
+    moment = datetime.fromisoformat(date or _NO_DATE)
+    return json.dumps({**json.loads(metadata), "date_saved": moment.strftime("%Y-%m-%d@%H:%M:%S")}).encode()

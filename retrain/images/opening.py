@@ -1,0 +1,111 @@
+"""Tells an image's format by its first bytes, and opens it within limits; every failure is an ImageError."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+from PIL import Image
+
+from retrain.errors import ImageError
+from retrain.images.spec import ImageLimits
+
+_MAGIC = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "WEBP": (b"RIFF",),
+}
+# A marker that begins a segment: not stuffing (00), restart (D0 to D7), start of image (D8) or fill (FF).
+_JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+
+# Both would be printed for every such photograph: the limits below decide on size, and damaged metadata is harmless.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+
+_T = TypeVar("_T")
+
+
+def sniff_format(data: bytes) -> str:
+    """Tell an image's format by its first bytes.
+
+    Args:
+        data: the file's bytes.
+
+    Returns:
+        "JPEG", "PNG", "GIF", "BMP" or "WEBP".
+
+    Raises:
+        ImageError: it is empty or of no format that is read.
+    """
+    if not data:
+        raise ImageError("empty", "0 bytes")
+    for name, magics in _MAGIC.items():
+        if data.startswith(magics) and (name != "WEBP" or data[8:12] == b"WEBP"):
+            return name
+    raise ImageError("not an image", f"starts with {data[:8]!r}; JPEG, PNG, GIF, BMP and WebP are read")
+
+
+def with_image(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T]) -> _T:
+    """Open an image, see that it keeps the limits, and make something of it.
+
+    Args:
+        data: the file's bytes.
+        limits: checked from the header, before decoding.
+        use: decodes it; whatever it raises means that the image is damaged.
+
+    Returns:
+        What `use` returned.
+
+    Raises:
+        ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
+    """
+    image_format = sniff_format(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
+            check_header(image, data, limits)
+            return use(image)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("too large", str(error)) from error
+    except Exception as error:
+        # Pillow's decoders raise whatever the damage led them to (OSError, SyntaxError, ValueError, struct.error,
+        # KeyError, TypeError ...): all of it means that these bytes are not a whole image.
+        raise ImageError("damaged", f"{image_format}: {error or type(error).__name__}") from error
+
+
+def check_header(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
+    """Refuse an image that is not decoded yet by what its header says.
+
+    Args:
+        image: opened.
+        data: the file's bytes; only a progressive JPEG's are looked at.
+        limits: how much is too much.
+
+    Raises:
+        ImageError: it has too many pixels or scans.
+    """
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageError("too large", f"{width} x {height} pixels, at most {limits.max_pixels} are decoded")
+    if image.info.get("progressive") and _too_many_scans(data, limits.max_jpeg_scans):
+        raise ImageError("too many scans", f"over {limits.max_jpeg_scans} scans in a progressive JPEG")
+
+
+def _too_many_scans(data: bytes, limit: int) -> bool:
+    if data.count(b"\xff\xda") <= limit:
+        return False
+    # Trap: behind the picture phones append films, and thumbnails lie inside; only the picture's own scans count.
+    scans, at = 0, 2
+    while scans <= limit and (found := _JPEG_MARKER.search(data, at)):
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans > limit

@@ -1,0 +1,41 @@
+"""What a run leaves on the disk.
+
+naming.py says where files go; describing.py makes the model's description; model.py writes the model with its labels
+and its split; exporting.py makes the other formats, measures each and keeps those that answer as the model does;
+of_run.py does all that with what a run came to, and earlier.py finds what one left; exports_file.py is the record,
+``.exports.json``; metrics.py writes what was measured.
+"""
+
+from retrain.publish.describing import describe, is_repetition, versions
+from retrain.publish.exporting import Compared, Export, export_formats, raise_for_failures, record_path
+from retrain.publish.exports_file import Record, Row, read_record, write_record
+from retrain.publish.metrics import add_metrics, write_metrics
+from retrain.publish.model import make_model, remove_old_exports, write_model
+from retrain.publish.naming import beside, place_of
+from retrain.publish.of_run import Training, formats_of, save_exports, save_model
+
+__all__ = [
+    "Compared",
+    "Export",
+    "Record",
+    "Row",
+    "Training",
+    "add_metrics",
+    "beside",
+    "describe",
+    "export_formats",
+    "formats_of",
+    "is_repetition",
+    "make_model",
+    "place_of",
+    "raise_for_failures",
+    "read_record",
+    "record_path",
+    "remove_old_exports",
+    "save_exports",
+    "save_model",
+    "versions",
+    "write_metrics",
+    "write_model",
+    "write_record",
+]
