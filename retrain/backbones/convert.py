@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -285,7 +286,7 @@ def read_npz(path: Path) -> list[Floats]:
         path: the file.
 
     Returns:
-        float32 arrays, in the order of their names.
+        float32 arrays, in the order of their names, numbers in them counted: arr_2 before arr_10, 999 before 1000.
 
     Raises:
         OSError, ValueError: it is none, or holds what is no array of numbers.
@@ -293,7 +294,11 @@ def read_npz(path: Path) -> list[Floats]:
     import numpy as np
 
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return [archive[name].astype(np.float32) for name in sorted(archive.files)]
+        return [archive[name].astype(np.float32) for name in sorted(archive.files, key=_counted)]
+
+
+def _counted(name: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def _frozen(forward: Callable[[Any], Any], shape: tuple[int | None, ...], result: str) -> Any:  # noqa: ANN401

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain.backbones.convert import read_npz, settle_normalization, ungroup
-from retrain.backbones.imagenet import COUNTS, imagenet_labels
+from retrain.backbones.imagenet import COUNTS
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec
 from retrain.errors import WeightsError
@@ -67,16 +67,13 @@ def _classes_of(spec: BackboneSpec, arrays: Sequence[Floats]) -> int:
         raise ValueError(
             f"expected more than the {spec.weight_arrays} arrays that it has without its head, got {len(arrays)}"
         )
-    classes = arrays[-1].size
-    imagenet_labels(classes)  # refuses what has no names
-    return classes
+    return _classes_among({array.size for array in arrays if array.ndim == 1})
 
 
 def _classes_of_h5(weights: Path) -> int:
-    """Tell the number of classes by the biases of the head."""
     import h5py
 
-    sizes = set()
+    sizes: set[int] = set()
 
     def look(_: str, item: Any) -> None:  # noqa: ANN401
         if isinstance(item, h5py.Dataset) and item.ndim == 1:
@@ -84,6 +81,11 @@ def _classes_of_h5(weights: Path) -> int:
 
     with h5py.File(weights, "r") as file:
         file.visititems(look)
+    return _classes_among(sizes)
+
+
+def _classes_among(sizes: Collection[int]) -> int:
+    """Tell the number of classes by the biases of the head: no other row of numbers is that long."""
     for classes in reversed(COUNTS):
         if classes in sizes:
             return classes

@@ -10,6 +10,8 @@ from retrain.exporters.decoding_nodes import CONTENTS_NODE
 from retrain.exporters.scoring_child import score_files as _score_files
 from retrain.exporters.scoring_child import score_pixels
 from retrain.graphs.checked import INPUT_NODE, source_name
+from retrain.graphs.sessions import import_sessions
+from retrain.litert import usable_cores
 from retrain.modelfile.graph import graph_bundle
 
 
@@ -34,7 +36,10 @@ def score(
         ModelError: it cannot be told which operation gives the scores.
     """
     run = _runner(place, INPUT_NODE)
-    return score_pixels(run, pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std)
+    threads = usable_cores()
+    return score_pixels(
+        run, pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std, threads=threads
+    )
 
 
 def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float]:
@@ -51,20 +56,18 @@ def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float
     Raises:
         ModelError: it cannot be told which operation gives the scores.
     """
-    return _score_files(_runner(place, CONTENTS_NODE), files=files, scores=scores)
+    return _score_files(_runner(place, CONTENTS_NODE), files=files, scores=scores, threads=usable_cores())
 
 
 def _runner(place: str, feed: str) -> Any:  # noqa: ANN401 - of what is fed
-    """Open a graph in a session: its one thread is its own, whatever else this process runs."""
-    import tensorflow as tf
-
-    data, v1 = Path(place).read_bytes(), tf.compat.v1
-    definition = v1.GraphDef.FromString(data)
+    """Open a graph in a session that calculates in the thread that asks, whatever else this process runs."""
+    tf, data = import_sessions(), Path(place).read_bytes()
+    definition = tf.graph_def.FromString(data)
     output = _output_node(definition, data, place)
-    with tf.Graph().as_default() as graph:
-        v1.import_graph_def(definition, name="")
-    config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
-    return v1.Session(graph=graph, config=config).make_callable(f"{output}:0", feed_list=[f"{feed}:0"])
+    with tf.graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+    config = tf.config(intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1)
+    return tf.session(graph=graph, config=config).make_callable(f"{output}:0", feed_list=[f"{feed}:0"])
 
 
 def _output_node(definition: Any, data: bytes, place: str) -> str:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ UNREAD = -1.0
 
 
 def score_pixels(
-    run: Callable[[Floats], Any], *, pixels: str, scores: str, height: int, width: int, mean: float, std: float
-) -> dict[str, float]:
+    run: Callable[[Floats], Any], *, pixels: str, scores: str, height: int, width: int, mean: float, std: float,
+    threads: int = 1,
+) -> dict[str, float]:  # fmt: skip
     """Run an export on decoded photographs.
 
     Args:
@@ -32,22 +34,26 @@ def score_pixels(
         width: pixels.
         mean: subtracted from each channel value (0 to 255).
         std: what the difference is divided by.
+        threads: that may call run at a time, once its time is taken.
 
     Returns:
         "ms": median milliseconds of one photograph.
     """
     spec = InputSpec(height, width, mean, std)
     pictures = np.load(pixels, mmap_mode="r", allow_pickle=False)
-    return _score(lambda picture: run(normalise(picture, spec)), pictures, scores)
+    return _score(lambda picture: run(normalise(picture, spec)), pictures, scores, threads)
 
 
-def score_files(run: Callable[[bytes], Any], *, files: Sequence[str], scores: str) -> dict[str, float]:
+def score_files(
+    run: Callable[[bytes], Any], *, files: Sequence[str], scores: str, threads: int = 1
+) -> dict[str, float]:
     """Run an export that decodes by itself.
 
     Args:
         run: bytes of an image file -> anything NumPy takes for (1, C) or (C,), probabilities.
         files: paths of image files.
         scores: path of the .npy to write, float32 (N, C).
+        threads: that may call run at a time, once its time is taken.
 
     Returns:
         "ms": median milliseconds of one photograph, its decoding included. The scores of a file that it cannot decode
@@ -61,17 +67,22 @@ def score_files(run: Callable[[bytes], Any], *, files: Sequence[str], scores: st
             # TensorFlow's errors have no common root; whatever it is, this file is one that the export cannot decode.
             return UNREAD
 
-    return _score(attempt, files, scores)
+    return _score(attempt, files, scores, threads)
 
 
-def _score(run: Callable[[Any], Any], items: Any, scores: str) -> dict[str, float]:  # noqa: ANN401
+def _score(run: Callable[[Any], Any], items: Sequence[Any], scores: str, threads: int) -> dict[str, float]:
     rows, seconds = [], []
-    for item in items:
+    for item in items[: TIMED + 1]:
         start = time.perf_counter()
-        answer = np.asarray(run(item), np.float32).reshape(-1)
+        rows.append(_row(run(item)))
         seconds.append(time.perf_counter() - start)
-        rows.append(answer)
+    with ThreadPoolExecutor(threads) as pool:
+        rows += pool.map(lambda item: _row(run(item)), items[TIMED + 1 :])
     width = max(len(row) for row in rows)
     with fsio.replacing(Path(scores)) as file:
         np.save(file, np.stack([np.broadcast_to(row, width) for row in rows]), allow_pickle=False)
-    return {"ms": 1000 * statistics.median(seconds[1 : TIMED + 1] or seconds)}
+    return {"ms": 1000 * statistics.median(seconds[1:] or seconds)}
+
+
+def _row(answer: Any) -> Floats:  # noqa: ANN401
+    return np.asarray(answer, np.float32).reshape(-1)

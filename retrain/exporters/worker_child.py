@@ -13,6 +13,7 @@ import sys
 from typing import IO, Any
 
 from retrain.errors import RetrainError
+from retrain.graphs.sessions import import_sessions
 
 _PACKAGE = "retrain.exporters"
 
@@ -29,7 +30,7 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not come among the answers
     # Keras imports scikit-learn where it finds it, for wrappers that are not used here.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
-    import tensorflow  # noqa: F401 - now, while the run is busy with other things
+    import_sessions()  # now, while the run is busy with other things; conversions import the rest when they come
 
     serve(sys.stdin.buffer, answers)
     return 0

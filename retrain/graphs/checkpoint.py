@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from retrain.errors import WeightsError
 from retrain.graphs.checked import MAX_ELEMENTS
+from retrain.graphs.sessions import import_sessions
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "VARIABLE_VALUE"
@@ -32,16 +33,15 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         _check_files(folder)
-        import tensorflow as tf
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.trackable_object_graph_pb2 import TrackableObjectGraph
-        from tensorflow.python.training.py_checkpoint_reader import NewCheckpointReader
 
-        self._errors = (tf.errors.OpError, ValueError, RuntimeError, KeyError)
+        tf = import_sessions()
+        self._errors = (tf.error, ValueError, RuntimeError, KeyError)
         self._folder = folder
         try:
             # Trap: tf.train.load_checkpoint follows a file named "checkpoint", wherever that leads.
-            self._reader = NewCheckpointReader(str(folder / "variables" / "variables"))
+            self._reader = tf.checkpoint_reader(str(folder / "variables" / "variables"))
             self._shapes: dict[str, list[int]] = self._reader.get_variable_to_shape_map()
             self._objects: Any = TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH_KEY)).nodes
         except (*self._errors, DecodeError) as error:

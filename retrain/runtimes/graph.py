@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from retrain.errors import ModelError
 from retrain.graphs.foreign import MAX_ACTIVATIONS
+from retrain.graphs.sessions import import_sessions
 from retrain.images import Floats
-from retrain.litert import silent_stderr
 from retrain.runtimes.runtime import Fill
 
 
@@ -47,20 +46,19 @@ class GraphRuntime:
         self._session.close()
 
     def _opened(self, graph: bytes, source: str, result: str) -> tuple[Any, Any]:
-        tf = import_tensorflow()
-        self._errors = (tf.errors.OpError, ValueError, TypeError, RuntimeError)
-        v1 = tf.compat.v1
+        tf = import_sessions()
+        self._errors = (tf.error, ValueError, TypeError, RuntimeError)
         # A picture a thread, as with LiteRT: -1 runs the operations in the thread that asks.
-        config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1)
+        config = tf.config(intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1)
         try:
-            with tf.Graph().as_default() as whole:
-                picture = v1.placeholder(tf.float32, self._shape, name="picture")
-                (answer,) = tf.graph_util.import_graph_def(
-                    v1.GraphDef.FromString(graph), input_map={_tensor(source): picture},
+            with tf.graph().as_default() as whole:
+                picture = tf.placeholder(tf.float32, self._shape, name="picture")
+                (answer,) = tf.import_graph_def(
+                    tf.graph_def.FromString(graph), input_map={_tensor(source): picture},
                     return_elements=[_tensor(result)], name="model",
                 )  # fmt: skip
                 self._check_sizes(whole)
-            session = v1.Session(graph=whole, config=config)
+            session = tf.session(graph=whole, config=config)
             return session, session.make_callable(answer, feed_list=[picture])
         except self._errors as error:
             raise ModelError(f"TensorFlow cannot open {self._source}: {_said(error)}") from error
@@ -74,20 +72,6 @@ class GraphRuntime:
                     f"{self._source}: {tensor.name} is of shape {tensor.shape}, at most {MAX_ACTIVATIONS} numbers are "
                     "calculated at once"
                 )
-
-
-def import_tensorflow() -> Any:  # noqa: ANN401 - a module
-    """Import TensorFlow for the processor, without its greeting, which has no switch.
-
-    Returns:
-        The module.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    with silent_stderr():
-        import tensorflow
-
-    return tensorflow
 
 
 def _tensor(name: str) -> str:

@@ -29,7 +29,7 @@ from retrain.modelfile.kinds import folder_of
 from retrain.modelfile.labels import Labels, check_count, given_labels, labels_beside
 from retrain.modelfile.savedmodel import read_saved_model
 from retrain.modelfile.tflite import tflite_facts
-from retrain.runtimes.graph import GraphRuntime, import_tensorflow
+from retrain.runtimes.graph import GraphRuntime
 from retrain.runtimes.litert import LiteRuntime
 from retrain.runtimes.request import Opened, Request
 from retrain.runtimes.runtime import Runtime, Softmaxed
@@ -179,7 +179,6 @@ def _entry(path: Path, output: str) -> tuple[Any, Entry]:
 def _filled_runtime(path: Path, meta: Any, skeleton: Skeleton, spec: InputSpec) -> Runtime:  # noqa: ANN401
     try:
         if skeleton.variables:
-            import_tensorflow()  # before the checkpoint's reader does, loudly
             fill(skeleton.graph, skeleton.variables, meta.object_graph_def.nodes, Checkpoint(folder_of(path)))
     except WeightsError as error:
         raise ModelError(str(error)) from error

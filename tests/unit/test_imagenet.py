@@ -16,6 +16,7 @@ from test_slim import slim_graph
 
 from retrain import commands
 from retrain.backbones import find_backbone, imagenet_weights
+from retrain.backbones.convert import read_npz
 from retrain.backbones.fetch import FetchError
 from retrain.backbones.imagenet import imagenet_classes, imagenet_labels
 from retrain.backbones.imagenet_weights import find_top_weights, imported_top_path, top_at_hand
@@ -288,6 +289,14 @@ def test_an_imported_graph_brings_its_head_along(tmp_path, capsys, monkeypatch):
 
 def narrow():
     return replace(BUNDLED, name="narrow", arguments={"alpha": 32 / 1024})
+
+
+@pytest.mark.parametrize("names", ["arr_{}", "{:03d}", "{}", "{:03d}:conv_{}"])
+def test_arrays_are_read_in_the_order_of_their_numbers(names, tmp_path):
+    # NASNet has more than 1,000; NumPy numbers its own without zeros.
+    count = 1126
+    np.savez(tmp_path / "w.npz", **{names.format(i, count - i): np.full(1, i, np.float32) for i in range(count)})
+    assert [int(array[0]) for array in read_npz(tmp_path / "w.npz")] == list(range(count))
 
 
 def test_a_model_of_somebody_elses_backbone_has_no_keras_layers():
