@@ -35,6 +35,8 @@ def build(*, architecture: str, weights: str, source: str, sha256: str, stem: st
     Raises:
         WeightsError: the weights have no head of ImageNet, or do not fit.
     """
+    # Trap: the worker has imported parts of TensorFlow by themselves; the rest must come before Keras asks for it.
+    import tensorflow  # noqa: F401
     from ai_edge_litert import schema_py_generated as schema
 
     spec = find_backbone(architecture)

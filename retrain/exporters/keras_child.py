@@ -46,9 +46,9 @@ def build(*, graph: str, bundle: str, place: str, architecture: str, weights: st
         ModelError: the graph has no head, or one for another backbone.
         WeightsError: the weights do not fit.
     """
-    import keras
-
     _one_thread()
+    import keras  # behind TensorFlow, see _one_thread
+
     described = bundle_from_json(bundle.encode(), graph)
     kernel, biases = _head_of(Path(graph))
     # Trap: Keras numbers the layers that it names itself through the whole process.
@@ -81,10 +81,10 @@ def score(
     Returns:
         "ms": median milliseconds of one photograph.
     """
-    import keras
+    _one_thread()
+    import keras  # behind TensorFlow, see _one_thread
     import tensorflow as tf
 
-    _one_thread()
     model = keras.models.load_model(place, compile=False, safe_mode=True)
     run = tf.function(lambda images: model(images, training=False))
     return score_pixels(
@@ -94,6 +94,8 @@ def score(
 
 
 def _one_thread() -> None:
+    # Trap: the worker has imported parts of TensorFlow by themselves. The rest comes whole with the package's own name;
+    # imported by Keras, module by module, it goes round in a circle.
     import tensorflow as tf
 
     for setting in (tf.config.threading.set_intra_op_parallelism_threads,

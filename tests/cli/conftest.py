@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +71,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Traine
     output = place.retrain("--architecture", "mobilenet_0.50_224")
     assert output.returncode == 0, output.stderr
     return Trained(place, output)
+
+
+ONE_OF_EACH_KIND = (
+    "mobilenet_1.0_224",
+    "inception_v3",
+    "vgg16",
+    "resnet50",
+    "resnet50_v2",
+    "xception",
+    "densenet121",
+    "mobilenet_v2_0.35_224",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+    "convnext_tiny",
+    "nasnet_mobile",
+)
+
+
+@pytest.fixture(scope="session")
+def kinds() -> list[dict[str, Any]]:
+    """One architecture of each kind, built with random weights, converted, and run as Keras, LiteRT and ONNX."""
+    run = python(ROOT / "tests/cli/convert_all.py", *ONE_OF_EACH_KIND, timeout_s=1800)
+    assert run.returncode == 0, run.stderr[-2000:]
+    rows = [json.loads(line[4:]) for line in run.stdout.splitlines() if line.startswith("ROW ")]
+    assert sorted(row["name"] for row in rows) == sorted(ONE_OF_EACH_KIND)
+    assert [row for row in rows if "error" in row] == []
+    return rows

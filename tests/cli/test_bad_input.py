@@ -179,5 +179,5 @@ def test_label_image_lists_all_problems_at_once(place: Place) -> None:
         "  - expected --input_height to be 32 to 4096, got 7; leave it away to use the model's own",
         "  - expected --input_std to be other than 0, got 0; leave it away to use the model's own",
         "  - expected --image to be a file, but nothing.jpg is not there; check the spelling",
-        "  - expected --graph to be a file, but nowhere.pb is not there; train one with python -m retrain",
+        "  - expected --graph to be a .pb, .tflite, .lite or .onnx file, or the folder of a SavedModel, but nowhere.pb is not there; train one with python -m retrain",
     ]
