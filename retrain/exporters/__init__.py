@@ -1,16 +1,13 @@
-"""One module a format. Each turns a converted backbone, a head and a bundle into the bytes of one file.
+"""The model in every format: how each is made, run and compared with the model.
 
-frozen_graph.py and tflite.py do without TensorFlow: the backbone's own files are extended by the head's few nodes.
-decoding_nodes.py puts before the graph's input what old clients feed; nodes.py writes nodes; graph_child.py runs it.
-tflite_int8.py has it convert in a process of its own, quantise.py. parity.py measures whether an export answers as the
-model it was made from.
-
-saved_model_child.py writes a SavedModel, and canonical_child.py brings it into its one form. What it decodes with:
-decoding_child.py, on metadata_child.py (which way up), palettes_child.py (GIF, BMP) and octets_child.py.
+making.py is the table of formats in code; yardstick.py holds the photographs that they are compared on, parity.py
+compares scores, drift.py features. frozen/ appends the head to the backbone's graph, litert/ to its LiteRT file, which
+it also narrows to float16 and int8; onnx/ and tfjs/ rewrite the graph. What needs TensorFlow is in child/, called
+through worker.py. keras_weights.py finds the weights of a run again; imagenet.py keeps networks with their own ImageNet
+head.
 """
 
-from retrain.exporters.frozen_graph import frozen_graph
-from retrain.exporters.tflite import tflite_model
-from retrain.exporters.tflite_int8 import int8_model
+from retrain.exporters.frozen.graph import frozen_graph
+from retrain.exporters.litert.model import tflite_model
 
-__all__ = ["frozen_graph", "int8_model", "tflite_model"]
+__all__ = ["frozen_graph", "tflite_model"]

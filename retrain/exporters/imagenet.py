@@ -13,7 +13,7 @@ from retrain.console import Console
 from retrain.errors import UsageError
 from retrain.exporters.worker import TensorFlowWorker
 
-# Part of every name: raise it when imagenet_child.py comes to write something else.
+# Part of every name: raise it when child/imagenet_model.py comes to write something else.
 _VERSION = 1
 
 
@@ -69,7 +69,7 @@ def prepare_imagenet(
             console.line(f"Converting {spec.name} with its ImageNet head, once (TensorFlow takes a few seconds).")
             with TensorFlowWorker() as worker:
                 worker.call(
-                    "imagenet_child:build", architecture=spec.name, weights=str(found.path), source=found.source,
+                    "imagenet_model:build", architecture=spec.name, weights=str(found.path), source=found.source,
                     sha256=found.sha256, stem=str(stem),
                 )  # fmt: skip
     return tflite

@@ -16,11 +16,11 @@ from retrain import fsio
 from retrain.bundle import Bundle
 from retrain.errors import ModelError
 from retrain.exporters import keras_weights
+from retrain.exporters.child.scoring import TIMED
+from retrain.exporters.litert.fp16 import fp16_model
+from retrain.exporters.litert.int8 import int8_model
 from retrain.exporters.parity import Scorer, read_pixels, score_all, tflite_scorer
-from retrain.exporters.scoring_child import TIMED
-from retrain.exporters.tfjs import graph_of, tfjs_files
-from retrain.exporters.tflite_fp16 import fp16_model
-from retrain.exporters.tflite_int8 import int8_model
+from retrain.exporters.tfjs.files import graph_of, tfjs_files
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.exporters.yardstick import Yardstick
 from retrain.images import Floats, InputSpec
@@ -126,7 +126,7 @@ def _make_int8(source: Source, worker: TensorFlowWorker, place: Path) -> None:
 
 
 def _make_onnx(source: Source, _: TensorFlowWorker, place: Path) -> None:
-    from retrain.exporters.onnx_model import onnx_model  # here, because onnx is an extra
+    from retrain.exporters.onnx.model import onnx_model  # here, because onnx is an extra
 
     fsio.write_bytes(place, onnx_model(source.graph.read_bytes(), source.bundle))
 
@@ -137,7 +137,7 @@ def _make_tfjs(source: Source, _: TensorFlowWorker, place: Path) -> None:
 
 
 def _make_saved_model(source: Source, worker: TensorFlowWorker, place: Path) -> None:
-    worker.call("saved_model_child:build", **_common(source, place))
+    worker.call("saved_model:build", **_common(source, place))
 
 
 def _make_keras(source: Source, worker: TensorFlowWorker, place: Path) -> None:
@@ -147,7 +147,7 @@ def _make_keras(source: Source, worker: TensorFlowWorker, place: Path) -> None:
             f"{source.bundle.weights_sha256} as --weights"
         )
     facts = {"architecture": source.bundle.architecture, "weights": str(source.weights)}
-    worker.call("keras_child:build", **_common(source, place), **facts)
+    worker.call("keras_model:build", **_common(source, place), **facts)
 
 
 def _common(source: Source, place: Path) -> dict[str, str]:
@@ -162,7 +162,7 @@ _MAKERS: dict[str, Make] = {
     "keras": _make_keras,
     "tfjs": _make_tfjs,
 }
-_CHILD_OF = {"graph": "graph_child", "saved_model": "saved_model_child", "keras": "keras_child"}
+_CHILD_OF = {"graph": "graph", "saved_model": "saved_model", "keras": "keras_model"}
 
 
 def _run_in_child(name: str) -> Run:
@@ -197,7 +197,7 @@ def _run_here(open_scorer: Callable[[bytes, InputSpec], Scorer]) -> Run:
 
 
 def _open_onnx(content: bytes, spec: InputSpec) -> Scorer:
-    from retrain.exporters.onnx_model import onnx_scorer
+    from retrain.exporters.onnx.model import onnx_scorer
 
     return onnx_scorer(content, spec)
 
@@ -249,7 +249,7 @@ def problems_of_formats(formats: Iterable[str], architecture: str) -> list[str]:
     if "keras" in formats:
         found.append(keras_weights.problem(architecture))
     if "onnx" in formats:
-        from retrain.exporters import onnx_model
+        from retrain.exporters.onnx import model as onnx_model
 
         found.append(onnx_model.problem())
     return [problem for problem in found if problem]

@@ -44,7 +44,7 @@ class TensorFlowWorker:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "retrain.exporters.worker_child"],
+            [sys.executable, "-m", "retrain.exporters.child.serve"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env={**child_environment(), **quiet},
         )  # fmt: skip
 
@@ -52,7 +52,7 @@ class TensorFlowWorker:
         """Call a function in the process, and wait for its answer.
 
         Args:
-            function: ``module:function``, the module below retrain.exporters; it takes facts by name.
+            function: ``module:function``, the module below retrain.exporters.child; it takes facts by name.
             facts: what JSON can hold.
 
         Returns:

@@ -68,7 +68,7 @@ ATTRIBUTES_OF_1_15 = {
     "Tanh": {"T"},
     "Transpose": {"T", "Tperm"},
 }
-# The same, of what stands only before a backbone, where photographs are decoded (retrain/exporters/decoding_nodes.py).
+# The same, of what stands only before a backbone, where photographs are decoded (retrain/exporters/frozen/decoding.py).
 DECODING_OF_1_15 = {
     "DecodeJpeg": {
         "acceptable_fraction", "channels", "dct_method", "fancy_upscaling", "ratio", "try_recover_truncated",

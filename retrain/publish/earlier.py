@@ -18,9 +18,9 @@ from retrain.bundle import Bundle
 from retrain.dataset import TESTING, TRAINING
 from retrain.dataset.split import SIDE_NAMES
 from retrain.errors import ModelError, UsageError
+from retrain.exporters.litert.int8 import calibration_rows
 from retrain.exporters.making import Source
 from retrain.exporters.parity import Indices, parity_rows
-from retrain.exporters.tflite_int8 import calibration_rows
 from retrain.modelfile import read_graph_bundle
 from retrain.publish.exporting import Compared, record_path
 from retrain.publish.exports_file import Record, read_record

@@ -14,9 +14,9 @@ from retrain.config import ALWAYS, FORMATS
 from retrain.config.formats import MAX_DIFFERENCE_DECODED, Format
 from retrain.console import Console
 from retrain.errors import ParityError
+from retrain.exporters.child.scoring import UNREAD
 from retrain.exporters.making import Answers, Source, answers_of, answers_to_files, describe_tools, make
 from retrain.exporters.parity import Indices, Parity, compare_scores, score_all, tflite_scorer
-from retrain.exporters.scoring_child import UNREAD
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.exporters.yardstick import Yardstick
 from retrain.images import Floats, InputSpec

@@ -15,9 +15,9 @@ from retrain.bundle import Bundle
 from retrain.config import ALWAYS, RunConfig, split_formats
 from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, Split
+from retrain.exporters.litert.int8 import calibration_rows
 from retrain.exporters.making import Source
 from retrain.exporters.parity import FEWEST, Indices, parity_rows, read_pixels
-from retrain.exporters.tflite_int8 import calibration_rows
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.head import Head
 from retrain.images import Floats

@@ -19,7 +19,7 @@ from retrain.backbones import convert
 from retrain.backbones.extractor import FrozenBackbone
 from retrain.backbones.table import table
 from retrain.exporters import frozen_graph, tflite_model
-from retrain.exporters.onnx_model import onnx_model, onnx_scorer, open_session
+from retrain.exporters.onnx.model import onnx_model, onnx_scorer, open_session
 from retrain.exporters.parity import tflite_scorer
 from retrain.head import Head
 from retrain.images import normalise

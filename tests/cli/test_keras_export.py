@@ -50,8 +50,8 @@ from retrain import fsio
 from retrain.backbones import convert
 from retrain.backbones.slim import write_npz
 from retrain.backbones.table import find_backbone
-from retrain.exporters.frozen_graph import frozen_graph
-from retrain.exporters.tflite import tflite_model
+from retrain.exporters.frozen.graph import frozen_graph
+from retrain.exporters.litert.model import tflite_model
 from retrain.head import Head
 spec, folder = find_backbone(sys.argv[1]), Path(sys.argv[2])
 keras.utils.set_random_seed(0)
@@ -83,7 +83,7 @@ class Model:
             "architecture": self.bundle.architecture,
             "weights": str(self.weights),
         }
-        worker.call("keras_child:build", **{**facts, **changes})
+        worker.call("keras_model:build", **{**facts, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def scores_of(worker: TensorFlowWorker, place: Path, pixels: np.ndarray, bundle:
     np.save(folder / "pixels.npy", pixels)
     spec = bundle.input_spec
     took = worker.call(
-        "keras_child:score", place=str(place), pixels=str(folder / "pixels.npy"), scores=str(folder / "scores.npy"),
+        "keras_model:score", place=str(place), pixels=str(folder / "pixels.npy"), scores=str(folder / "scores.npy"),
         height=spec.height, width=spec.width, mean=spec.mean, std=spec.std,
     )  # fmt: skip
     assert took["ms"] > 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import PHOTOS, Trained
 
-from retrain.exporters.onnx_model import onnx_model, onnx_scorer
+from retrain.exporters.onnx.model import onnx_model, onnx_scorer
 from retrain.exporters.parity import compare_scores, read_pixels, score_all, tflite_scorer
 from retrain.modelfile import read_graph_bundle
 

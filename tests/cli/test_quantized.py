@@ -80,7 +80,7 @@ def test_an_int8_model_that_answers_otherwise_is_not_kept(
     """In this process, with a head that is turned round on its way into the int8 model."""
     from retrain import RunConfig
     from retrain.errors import ParityError
-    from retrain.exporters import tflite_int8
+    from retrain.exporters.litert import int8 as tflite_int8
     from retrain.head import Head
     from retrain.run import run
 

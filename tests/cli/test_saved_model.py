@@ -34,8 +34,8 @@ import base64, json, os, sys
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 import numpy as np, tensorflow as tf
 from pathlib import Path
-from retrain.exporters.decoding_child import decoded_pixels
-from retrain.exporters.saved_model_child import build
+from retrain.exporters.child.decoding import decoded_pixels
+from retrain.exporters.child.saved_model import build
 from retrain.images import InputSpec
 
 folder, graph, height, width = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -224,7 +224,7 @@ def spec(facts: dict[str, str]) -> InputSpec:
 def place(worker: TensorFlowWorker, facts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("serving") / "models" / "clusters" / "1"
     place.parent.mkdir(parents=True)
-    said = worker.call("saved_model_child:build", **facts, place=str(place))
+    said = worker.call("saved_model:build", **facts, place=str(place))
     assert said == {"signatures": ["describe", "pixels", "serving_default"]}
     return place
 
@@ -297,10 +297,10 @@ def test_every_cluster_photograph_gets_the_models_scores_from_pixels_and_from_it
     np.save(pixels, read_pixels(paths, spec))
     reference = _reference(trained, spec, np.load(pixels))
     scaling = {"height": spec.height, "width": spec.width, "mean": spec.mean, "std": spec.std}
-    said = worker.call("saved_model_child:score", place=str(place), pixels=str(pixels), scores=str(scores), **scaling)
+    said = worker.call("saved_model:score", place=str(place), pixels=str(pixels), scores=str(scores), **scaling)
     from_pixels = compare_scores(reference, np.load(scores))
     assert said["ms"] > 0
-    worker.call("saved_model_child:score_files", place=str(place), files=paths, scores=str(scores))
+    worker.call("saved_model:score_files", place=str(place), files=paths, scores=str(scores))
     from_files = compare_scores(reference, np.load(scores))
     for parity in (from_pixels, from_files):
         assert parity.photographs == parity.agreeing == 84
@@ -367,7 +367,7 @@ def test_bytes_that_are_no_photograph_are_an_invalid_argument(fault: str, answer
 def test_equal_arguments_give_equal_bytes_in_any_process(
     worker: TensorFlowWorker, place: Path, looked: Path, facts: dict[str, str], tmp_path: Path
 ) -> None:
-    worker.call("saved_model_child:build", **facts, place=str(tmp_path / "third"))
+    worker.call("saved_model:build", **facts, place=str(tmp_path / "third"))
     first = _files(place)
     assert sorted(first) == [
         f"assets/{ASSET}", "fingerprint.pb", "saved_model.pb", "variables/variables.data-00000-of-00001",

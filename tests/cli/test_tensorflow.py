@@ -78,7 +78,7 @@ print(tf.VERSION if hasattr(tf, "VERSION") else tf.version.VERSION)
 # As the process that checks exports calls it.
 SCORE_GRAPH = """
 import json, sys
-from retrain.exporters import graph_child
+from retrain.exporters.child import graph as graph_child
 graph, pixels, scores, *files = sys.argv[1:]
 size = {"height": 224, "width": 224, "mean": 127.5, "std": 127.5}
 ms = [graph_child.score(place=graph, pixels=pixels, scores=scores + "/pixels.npy", **size)["ms"],

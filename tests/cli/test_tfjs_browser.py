@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from conftest import PHOTOS, ROOT, Trained
 
-from retrain.exporters.tfjs import tfjs_files
-from retrain.exporters.tfjs_fusing import UNFUSED
-from retrain.exporters.tfjs_graph import MAPPED
+from retrain.exporters.tfjs.files import tfjs_files
+from retrain.exporters.tfjs.fusing import UNFUSED
+from retrain.exporters.tfjs.graph import MAPPED
 from retrain.images import decode_rgb, normalise
 from retrain.litert import open_model
 from retrain.modelfile import read_graph_bundle

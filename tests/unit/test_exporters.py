@@ -10,7 +10,7 @@ from retrain.bundle import GRAPH_NODE, bundle_from_json
 from retrain.classifier import Classifier
 from retrain.errors import ModelError, WeightsError
 from retrain.exporters import frozen_graph, tflite_model
-from retrain.exporters.graph_child import _output_node
+from retrain.exporters.child.graph import _output_node
 from retrain.graphs.checked import checked_nodes
 from retrain.graphs.compat import ATTRIBUTES_OF_1_15, DECODING_OF_1_15, strip_for_1_15
 from retrain.graphs.foreign import describe_graph, inference_graph

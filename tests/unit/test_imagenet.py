@@ -187,7 +187,7 @@ def test_a_model_is_made_once_and_again_when_it_is_damaged(tmp_path, worker):
     made = prepare()
     assert made == prepare()
     (call,) = worker.calls
-    assert call["function"] == "imagenet_child:build"
+    assert call["function"] == "imagenet_model:build"
     assert (call["architecture"], call["source"], call["weights"]) == (
         "vgg16",
         "official",

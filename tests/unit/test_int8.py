@@ -12,8 +12,11 @@ from support import bundle_of, encode, noise, tiny_tflite
 from retrain.backbones.table import find_backbone, is_quantized, table
 from retrain.classifier import Classifier
 from retrain.errors import ImageError, ModelError, UsageError
-from retrain.exporters import tflite_int8, tflite_model
+from retrain.exporters import tflite_model
 from retrain.exporters.drift import measure_drift
+from retrain.exporters.litert import int8 as tflite_int8
+from retrain.exporters.litert.fp16 import fp16_model
+from retrain.exporters.litert.int8 import MOST_CALIBRATED, calibration_rows, fitted_head
 from retrain.exporters.parity import (
     FEWEST,
     MOST,
@@ -24,8 +27,6 @@ from retrain.exporters.parity import (
     score_all,
     tflite_scorer,
 )
-from retrain.exporters.tflite_fp16 import fp16_model
-from retrain.exporters.tflite_int8 import MOST_CALIBRATED, calibration_rows, fitted_head
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.head import Head
 from retrain.images import InputSpec

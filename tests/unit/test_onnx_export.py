@@ -13,7 +13,10 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from retrain.bundle import METADATA_ENTRY, bundle_from_json
 from retrain.errors import ModelError, UsageError
-from retrain.exporters import frozen_graph, onnx_model, onnx_operations, onnx_sizes
+from retrain.exporters import frozen_graph
+from retrain.exporters.onnx import model as onnx_model
+from retrain.exporters.onnx import operations as onnx_operations
+from retrain.exporters.onnx import sizes as onnx_sizes
 from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 from retrain.head import Head
 from retrain.images import InputSpec, normalise

@@ -8,10 +8,11 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from retrain.bundle import METADATA_ENTRY
 from retrain.errors import ModelError
-from retrain.exporters import frozen_graph, tfjs
-from retrain.exporters.nodes import Nodes
-from retrain.exporters.tfjs import graph_of, tfjs_files
-from retrain.exporters.tfjs_graph import MAPPED
+from retrain.exporters import frozen_graph
+from retrain.exporters.frozen.nodes import Nodes
+from retrain.exporters.tfjs import files as tfjs
+from retrain.exporters.tfjs.files import graph_of, tfjs_files
+from retrain.exporters.tfjs.graph import MAPPED
 from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 from retrain.head import Head
 from retrain.modelfile.kinds import TFJS_MODEL as MODEL

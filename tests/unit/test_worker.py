@@ -8,7 +8,8 @@ import json
 import pytest
 
 from retrain.errors import ModelError, ParityError, RetrainError, WeightsError
-from retrain.exporters import worker, worker_child
+from retrain.exporters import worker
+from retrain.exporters.child import serve as worker_child
 
 
 def serve(*calls):
@@ -19,10 +20,10 @@ def serve(*calls):
 
 
 def test_calls_are_answered_in_their_order(monkeypatch):
-    from retrain.exporters import scoring_child
+    from retrain.exporters.child import scoring as scoring_child
 
     monkeypatch.setattr(scoring_child, "twice", lambda *, number: {"number": 2 * number}, raising=False)
-    asked = [("scoring_child:twice", {"number": n}) for n in (1, 2)]
+    asked = [("scoring:twice", {"number": n}) for n in (1, 2)]
     assert serve(*asked) == [{"returned": {"number": 2}}, {"returned": {"number": 4}}]
 
 
@@ -30,18 +31,18 @@ def test_calls_are_answered_in_their_order(monkeypatch):
     ("raised", "kind", "text"),
     [
         (WeightsError("no such weights"), "WeightsError", "no such weights"),
-        (ValueError("first\nsecond\nthird\nlast"), "ModelError", "scoring_child:fail: second third last"),
-        (KeyError(), "ModelError", "scoring_child:fail: KeyError"),
+        (ValueError("first\nsecond\nthird\nlast"), "ModelError", "scoring:fail: second third last"),
+        (KeyError(), "ModelError", "scoring:fail: KeyError"),
     ],
 )
 def test_errors_travel_back(monkeypatch, raised, kind, text):
-    from retrain.exporters import scoring_child
+    from retrain.exporters.child import scoring as scoring_child
 
     def fail():
         raise raised
 
     monkeypatch.setattr(scoring_child, "fail", fail, raising=False)
-    assert serve(("scoring_child:fail", {})) == [{"kind": kind, "error": text}]
+    assert serve(("scoring:fail", {})) == [{"kind": kind, "error": text}]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,6 @@ def test_a_process_that_dies_is_reported_with_its_last_words():
             one.call("no_such_child:build")
         process = one._process
         process.kill()
-        with pytest.raises(RetrainError, match="the TensorFlow process ended in scoring_child:score_pixels"):
-            one.call("scoring_child:score_pixels")
+        with pytest.raises(RetrainError, match="the TensorFlow process ended in scoring:score_pixels"):
+            one.call("scoring:score_pixels")
     assert process.poll() is not None

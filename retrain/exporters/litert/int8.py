@@ -1,6 +1,6 @@
 """A LiteRT file in 8-bit integers: a third of the size, about twice as fast, and close to the float32 model.
 
-TensorFlow converts it in the process of worker.py (quantise_child.py). Then the head's layer is fitted anew: rounding
+TensorFlow converts it in the process of worker.py (child/quantise.py). Then the head's layer is fitted anew: rounding
 every activation of a backbone to 8 bits shifts its features by a tenth, much of it always in the same direction, and a
 head that knows this makes up for some of it. Share of photographs with the float32 model's first label, without and
 with, MobileNet 0.50: flowers 99.5 and 100 % of 375; TrashNet 95.5 % of 400 and 97.2 % of 600, which is refused.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from retrain import fsio
 from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.errors import ModelError
-from retrain.exporters.tflite import add_metadata, pack
+from retrain.exporters.litert.model import add_metadata, pack
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.head import Head
 from retrain.images import Floats, InputSpec, Pixels, normalise
@@ -109,7 +109,7 @@ def _converted(graph: Path, bundle: Bundle, pixels: Pixels, worker: TensorFlowWo
         facts = {"pixels": str(place / "pixels.npy"), "place": str(place / "int8.tflite")}
         scaling = {"mean": bundle.input_mean, "std": bundle.input_std}
         try:
-            worker.call("quantise_child:build", graph=str(graph), output_node=bundle.output_node, **facts, **scaling)
+            worker.call("quantise:build", graph=str(graph), output_node=bundle.output_node, **facts, **scaling)
         except ModelError as error:
             raise ModelError(f"{bundle.architecture} cannot be converted to int8; leave it away. {error}") from error
         return (place / "int8.tflite").read_bytes()

@@ -1,6 +1,6 @@
 """The process of worker.py: a call a line on standard input, an answer a line on standard output.
 
-Runs as ``python -m retrain.exporters.worker_child``; ends when its input does.
+Runs as ``python -m retrain.exporters.child.serve``; ends when its input does.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import IO, Any
 
 from retrain.errors import RetrainError
 from retrain.graphs.sessions import import_sessions
 
-_PACKAGE = "retrain.exporters"
+_PACKAGE = "retrain.exporters.child"
 
 
 def main() -> int:
@@ -32,25 +33,36 @@ def main() -> int:
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     import_sessions()  # now, while the run is busy with other things; conversions import the rest when they come
 
-    serve(sys.stdin.buffer, answers)
+    serve(sys.stdin.buffer, answers, _import_the_rest)
     return 0
 
 
-def serve(calls: IO[bytes], answers: IO[bytes]) -> None:
+def serve(calls: IO[bytes], answers: IO[bytes], prepare: Callable[[str], object] = len) -> None:
     """Answer calls until there are no more.
 
     Args:
         calls: lines of JSON: function, facts.
         answers: gets a line of JSON for each: returned, or kind and error.
+        prepare: is told the module of each call first.
     """
     for line in calls:
-        answers.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
+        answers.write(json.dumps(_answer(json.loads(line), prepare)).encode() + b"\n")
         answers.flush()
 
 
-def _answer(call: dict[str, Any]) -> dict[str, Any]:
+def _import_the_rest(module: str) -> None:
+    """Import all of TensorFlow for what does more than run a graph.
+
+    Trap: Keras, imported before it, would import TensorFlow, which imports Keras.
+    """
+    if module != "graph":
+        importlib.import_module("tensorflow")
+
+
+def _answer(call: dict[str, Any], prepare: Callable[[str], object]) -> dict[str, Any]:
     module, name = call["function"].split(":")
     try:
+        prepare(module)
         function = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name)
         return {"returned": function(**call["facts"])}
     except RetrainError as error:

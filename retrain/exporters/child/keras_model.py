@@ -19,7 +19,7 @@ from retrain.backbones.convert import scaling_of
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.bundle import ASSET, Bundle, bundle_from_json
 from retrain.errors import ModelError
-from retrain.exporters.scoring_child import score_pixels
+from retrain.exporters.child.scoring import score_pixels
 from retrain.graphs.checked import find_constant, parse_graph
 from retrain.images import Floats
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrain.exporters.nodes import Attribute, Nodes
+from retrain.exporters.frozen.nodes import Attribute, Nodes
 from retrain.images import InputSpec
 
 CONTENTS_NODE = "DecodeJpeg/contents"

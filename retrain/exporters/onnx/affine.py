@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrain.exporters.onnx_graph import Array, Operation, Tensor
-from retrain.exporters.onnx_writer import Node, Writer
+from retrain.exporters.onnx.graph import Array, Operation, Tensor
+from retrain.exporters.onnx.writer import Node, Writer
 
 # ONNX's operation -> which axis of its weights gives the channels that come out.
 _OUTPUT_AXIS = {"Conv": 0, "Gemm": 1, "BatchNormalization": 0}

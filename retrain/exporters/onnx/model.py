@@ -1,8 +1,8 @@
 """An ONNX file of backbone and head: float32 (batch, H, W, 3) -> float32 (batch, C), probabilities.
 
-Made from the frozen graph by the modules named onnx_*.py, without TensorFlow: onnx_graph.py reads what is calculated,
-onnx_operations.py (with onnx_windows.py, onnx_moves.py, onnx_affine.py and onnx_sizes.py) says it in ONNX's words,
-onnx_writer.py keeps track of where channels are.
+Made from the frozen graph by the modules beside this one, without TensorFlow: graph.py reads what is calculated,
+operations.py (with windows.py, moves.py, affine.py and sizes.py) says it in ONNX's words, writer.py keeps track of
+where channels are.
 
 What there was: tf2onnx 1.17.0 (2026), whose readme asks for a new maintainer. With TensorFlow 2.21, NumPy 2.4 and
 protobuf 7 it still converts the bundled MobileNet once PlaceholderWithDefault is taken out by hand, but it imports
@@ -20,9 +20,9 @@ import numpy as np
 
 from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.errors import ModelError, UsageError
-from retrain.exporters.onnx_graph import BATCH, PlainGraph, Shape, Tensor, Value, read_plain_graph
-from retrain.exporters.onnx_operations import convert
-from retrain.exporters.onnx_writer import IR_VERSION, OPSET, Writer, dimension
+from retrain.exporters.onnx.graph import BATCH, PlainGraph, Shape, Tensor, Value, read_plain_graph
+from retrain.exporters.onnx.operations import convert
+from retrain.exporters.onnx.writer import IR_VERSION, OPSET, Writer, dimension
 from retrain.exporters.parity import Scorer
 from retrain.images import Floats, InputSpec, Pixels, normalise
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from retrain.bundle import Bundle
 from retrain.errors import ModelError, WeightsError
-from retrain.exporters.tfjs_fusing import ACTIVATIONS, ADDITIONS, FUSED, fold_scales, fuse
-from retrain.exporters.tfjs_nodes import BOOL, FLOAT, INT32, ByName, constant, operation, values_of
+from retrain.exporters.tfjs.fusing import ACTIVATIONS, ADDITIONS, FUSED, fold_scales, fuse
+from retrain.exporters.tfjs.nodes import BOOL, FLOAT, INT32, ByName, constant, operation, values_of
 from retrain.graphs.checked import BOTTLENECK_NODE, parse_graph, path_between
 from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 

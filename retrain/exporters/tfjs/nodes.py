@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.exporters.nodes import Nodes
+from retrain.exporters.frozen.nodes import Nodes
 from retrain.graphs.checked import constant_shape, read_constant
 
 ByName = dict[str, Any]

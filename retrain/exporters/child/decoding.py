@@ -11,14 +11,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from retrain.exporters.metadata_child import (
+from retrain.exporters.child.metadata import (
     has_transparent_colour,
     jpeg_orientation,
     png_orientation,
     webp_orientation,
 )
-from retrain.exporters.octets_child import is_at, number, octets, piece, require_bounded, size
-from retrain.exporters.palettes_child import bmp_picture, gif_picture
+from retrain.exporters.child.octets import is_at, number, octets, piece, require_bounded, size
+from retrain.exporters.child.palettes import bmp_picture, gif_picture
 from retrain.images import InputSpec
 
 # Those that can say which way up they are come first.

@@ -1,6 +1,6 @@
 """A frozen GraphDef, readable by TensorFlow 1.15 and later, under the node names of the original.
 
-``DecodeJpeg/contents`` -> ``Mul`` (decoding_nodes.py) -> ``input`` -> backbone -> ``bottleneck`` ->
+``DecodeJpeg/contents`` -> ``Mul`` (decoding.py) -> ``input`` -> backbone -> ``bottleneck`` ->
 ``input_1/BottleneckInputPlaceholder`` -> ``final_training_ops/...`` -> ``final_result``; any of them may be fed. The
 constant ``retrain/bundle`` describes the model.
 """
@@ -13,8 +13,8 @@ import numpy as np
 
 from retrain.bundle import GRAPH_NODE, Bundle
 from retrain.errors import ModelError
-from retrain.exporters.decoding_nodes import add_decoding
-from retrain.exporters.nodes import Nodes
+from retrain.exporters.frozen.decoding import add_decoding
+from retrain.exporters.frozen.nodes import Nodes
 from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE, source_name
 from retrain.head import Head
 

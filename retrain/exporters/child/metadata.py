@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from retrain.exporters.octets_child import is_at, number, octets, piece, size
+from retrain.exporters.child.octets import is_at, number, octets, piece, size
 
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from retrain.exporters.octets_child import number, piece, require_bounded, size
+from retrain.exporters.child.octets import number, piece, require_bounded, size
 
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
 _GLOBAL_COLOURS = 13

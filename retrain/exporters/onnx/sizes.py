@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.exporters.onnx_graph import BATCH, Array, Operation, follows_batch
+from retrain.exporters.onnx.graph import BATCH, Array, Operation, follows_batch
 
 _FLOAT, _INTEGERS = 1, (3, 9)
 # A graph's arithmetic on sizes is a few numbers; more would be an attempt to fill the memory.

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import ModelError
-from retrain.exporters.decoding_nodes import CONTENTS_NODE
-from retrain.exporters.scoring_child import score_files as _score_files
-from retrain.exporters.scoring_child import score_pixels
+from retrain.exporters.child.scoring import score_files as _score_files
+from retrain.exporters.child.scoring import score_pixels
+from retrain.exporters.frozen.decoding import CONTENTS_NODE
 from retrain.graphs.checked import INPUT_NODE, source_name
 from retrain.graphs.sessions import import_sessions
 from retrain.litert import usable_cores

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.exporters.onnx_graph import (
+from retrain.exporters.onnx.graph import (
     BATCH,
     CHANNELS_FIRST,
     CHANNELS_LAST,

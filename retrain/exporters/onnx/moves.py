@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrain.exporters.onnx_graph import Array, Operation, Tensor, Value, follows_batch
-from retrain.exporters.onnx_sizes import shape_asked_for, slices_of
-from retrain.exporters.onnx_writer import Writer
+from retrain.exporters.onnx.graph import Array, Operation, Tensor, Value, follows_batch
+from retrain.exporters.onnx.sizes import shape_asked_for, slices_of
+from retrain.exporters.onnx.writer import Writer
 
 
 def concatenation(writer: Writer, operation: Operation, values: Sequence[Value]) -> Value:

@@ -2,7 +2,7 @@
 
 Written without the ``tensorflowjs`` package, which takes TensorFlow two versions back: the format is the GraphDef as
 protobuf's JSON, a list of weights, and their bytes one after another. docs/browser.md shows how to use the folder.
-tfjs_graph.py cuts and checks the graph, tfjs_fusing.py has convolutions take in what follows them, tfjs_nodes.py makes
+graph.py cuts and checks the graph, fusing.py has convolutions take in what follows them, nodes.py makes
 the nodes for both. Read off @tensorflow/tfjs-converter 4.22 and tfjs-core's io/types.ts.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 
 from retrain.bundle import METADATA_ENTRY, Bundle
 from retrain.errors import ModelError
-from retrain.exporters.tfjs_fusing import ACTIVATIONS, UNFUSED, unfused
-from retrain.exporters.tfjs_graph import MAPPED, browser_graph
-from retrain.exporters.tfjs_nodes import constant, values_of
+from retrain.exporters.tfjs.fusing import ACTIVATIONS, UNFUSED, unfused
+from retrain.exporters.tfjs.graph import MAPPED, browser_graph
+from retrain.exporters.tfjs.nodes import constant, values_of
 from retrain.graphs.checked import MAX_ELEMENTS, MAX_NODES
 from retrain.modelfile.kinds import TFJS_MODEL
 

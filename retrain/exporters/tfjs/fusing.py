@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.exporters.tfjs_nodes import ByName, constant, operation, values_of
+from retrain.exporters.tfjs.nodes import ByName, constant, operation, values_of
 from retrain.graphs.checked import source_name
 from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from retrain.exporters.onnx_affine import can_fold, scaled
-from retrain.exporters.onnx_graph import Array, Operation, Tensor, Value
-from retrain.exporters.onnx_moves import (
+from retrain.exporters.onnx.affine import can_fold, scaled
+from retrain.exporters.onnx.graph import Array, Operation, Tensor, Value
+from retrain.exporters.onnx.moves import (
     as_known,
     as_tensor,
     axis_place,
@@ -21,8 +21,8 @@ from retrain.exporters.onnx_moves import (
     squeeze,
     transpose,
 )
-from retrain.exporters.onnx_sizes import compute
-from retrain.exporters.onnx_windows import (
+from retrain.exporters.onnx.sizes import compute
+from retrain.exporters.onnx.windows import (
     convolution,
     depthwise,
     padding,
@@ -30,7 +30,7 @@ from retrain.exporters.onnx_windows import (
     pooling,
     response_normalisation,
 )
-from retrain.exporters.onnx_writer import Writer
+from retrain.exporters.onnx.writer import Writer
 
 Handler = Callable[[Writer, Operation, Sequence[Value]], Value]
 

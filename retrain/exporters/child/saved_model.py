@@ -20,8 +20,8 @@ from typing import Any
 
 from retrain import fsio
 from retrain.bundle import ASSET, Bundle, bundle_from_json
-from retrain.exporters.scoring_child import score_files as _score_files
-from retrain.exporters.scoring_child import score_pixels
+from retrain.exporters.child.scoring import score_files as _score_files
+from retrain.exporters.child.scoring import score_pixels
 from retrain.graphs.checked import INPUT_NODE, path_between
 
 DECODING_SIGNATURE = "serving_default"
@@ -45,7 +45,7 @@ def build(*, graph: str, bundle: str, place: str) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    from retrain.exporters.canonical_child import rewrite
+    from retrain.exporters.child.canonical import rewrite
 
     described = bundle_from_json(bundle.encode(), graph)
     one_thread()
@@ -168,7 +168,7 @@ def _cut(definition: Any, bundle: Bundle) -> Any:  # noqa: ANN401
 def _signatures(scorer: Any, bundle: Bundle) -> dict[str, Any]:  # noqa: ANN401
     import tensorflow as tf
 
-    from retrain.exporters.decoding_child import model_inputs
+    from retrain.exporters.child.decoding import model_inputs
 
     def serving_default(image_bytes: Any) -> Any:  # noqa: ANN401
         return _answer(scorer(model_inputs(image_bytes, bundle.input_spec)), bundle)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrain.exporters.onnx_graph import CHANNELS_FIRST, Array, Operation, Tensor, Value
-from retrain.exporters.onnx_writer import Node, Writer
+from retrain.exporters.onnx.graph import CHANNELS_FIRST, Array, Operation, Tensor, Value
+from retrain.exporters.onnx.writer import Node, Writer
 
 # (before, after) of height and of width.
 _Pads = tuple[tuple[int, int], tuple[int, int]]
