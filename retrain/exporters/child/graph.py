@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from retrain.errors import ModelError
+from retrain.exporters.child.scoring import Pictures, score_pixels
 from retrain.exporters.child.scoring import score_files as _score_files
-from retrain.exporters.child.scoring import score_pixels
 from retrain.exporters.frozen.decoding import CONTENTS_NODE
 from retrain.graphs.checked import INPUT_NODE, source_name
 from retrain.graphs.sessions import import_sessions
@@ -15,31 +15,20 @@ from retrain.litert import usable_cores
 from retrain.modelfile.graph import graph_bundle
 
 
-def score(
-    *, place: str, pixels: str, scores: str, height: int, width: int, mean: float, std: float
-) -> dict[str, float]:
+def score(*, place: str, **given: Unpack[Pictures]) -> dict[str, float]:
     """Feed decoded photographs at ``input``.
 
     Args:
         place: path of the frozen graph; it ends in one operation, or its bundle names the one that is asked for.
-        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
-        scores: path of the .npy to write, float32 (N, C).
-        height: pixels.
-        width: pixels.
-        mean: subtracted from each channel value (0 to 255).
-        std: what the difference is divided by.
+        given: the photographs.
 
     Returns:
-        "ms": median milliseconds of one photograph, on one thread.
+        "ms": median milliseconds of one photograph.
 
     Raises:
         ModelError: it cannot be told which operation gives the scores.
     """
-    run = _runner(place, INPUT_NODE)
-    threads = usable_cores()
-    return score_pixels(
-        run, pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std, threads=threads
-    )
+    return score_pixels(_runner(place, INPUT_NODE), usable_cores(), **given)
 
 
 def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from retrain import fsio
 from retrain.backbones.convert import build as build_backbone
@@ -19,7 +19,7 @@ from retrain.backbones.convert import scaling_of
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.bundle import ASSET, Bundle, bundle_from_json
 from retrain.errors import ModelError
-from retrain.exporters.child.scoring import score_pixels
+from retrain.exporters.child.scoring import Pictures, one_thread, score_pixels
 from retrain.graphs.checked import find_constant, parse_graph
 from retrain.images import Floats
 
@@ -46,8 +46,8 @@ def build(*, graph: str, bundle: str, place: str, architecture: str, weights: st
         ModelError: the graph has no head, or one for another backbone.
         WeightsError: the weights do not fit.
     """
-    _one_thread()
-    import keras  # behind TensorFlow, see _one_thread
+    one_thread()
+    import keras
 
     described = bundle_from_json(bundle.encode(), graph)
     kernel, biases = _head_of(Path(graph))
@@ -64,48 +64,23 @@ def build(*, graph: str, bundle: str, place: str, architecture: str, weights: st
     return {"parameters": model.count_params()}
 
 
-def score(
-    *, place: str, pixels: str, scores: str, height: int, width: int, mean: float, std: float
-) -> dict[str, float]:
+def score(*, place: str, **given: Unpack[Pictures]) -> dict[str, float]:
     """Run a .keras file that ``build`` wrote on decoded photographs.
 
     Args:
         place: path of the file: one of ours, just written, never a stranger's.
-        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
-        scores: path of the .npy to write, float32 (N, C).
-        height: pixels.
-        width: pixels.
-        mean: subtracted from each channel value (0 to 255).
-        std: what the difference is divided by.
+        given: the photographs.
 
     Returns:
         "ms": median milliseconds of one photograph.
     """
-    _one_thread()
-    import keras  # behind TensorFlow, see _one_thread
+    one_thread()
+    import keras
     import tensorflow as tf
 
     model = keras.models.load_model(place, compile=False, safe_mode=True)
     run = tf.function(lambda images: model(images, training=False))
-    return score_pixels(
-        lambda picture: run(tf.constant(picture)).numpy(),
-        pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std,
-    )  # fmt: skip
-
-
-def _one_thread() -> None:
-    # Trap: the worker has imported parts of TensorFlow by themselves. The rest comes whole with the package's own name;
-    # imported by Keras, module by module, it goes round in a circle.
-    import tensorflow as tf
-
-    for setting in (tf.config.threading.set_intra_op_parallelism_threads,
-                    tf.config.threading.set_inter_op_parallelism_threads):  # fmt: skip
-        try:
-            setting(1)
-        except RuntimeError as error:
-            # Another export was first in this process: how many threads there are is settled, and changes no score.
-            if "initialization" not in str(error):
-                raise
+    return score_pixels(lambda picture: run(tf.constant(picture)).numpy(), **given)
 
 
 def _head_of(graph: Path) -> tuple[Floats, Floats]:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from retrain import fsio
 from retrain.bundle import ASSET, Bundle, bundle_from_json
+from retrain.exporters.child.scoring import Pictures, one_thread, score_pixels
 from retrain.exporters.child.scoring import score_files as _score_files
-from retrain.exporters.child.scoring import score_pixels
 from retrain.graphs.checked import INPUT_NODE, path_between
 
 DECODING_SIGNATURE = "serving_default"
@@ -60,19 +60,12 @@ def build(*, graph: str, bundle: str, place: str) -> dict[str, Any]:
     return {"signatures": sorted(signatures)}
 
 
-def score(
-    *, place: str, pixels: str, scores: str, height: int, width: int, mean: float, std: float
-) -> dict[str, float]:
+def score(*, place: str, **given: Unpack[Pictures]) -> dict[str, float]:
     """Run a SavedModel that ``build`` wrote on decoded photographs.
 
     Args:
         place: path of its folder: one of ours, just written, never a stranger's.
-        pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
-        scores: path of the .npy to write, float32 (N, C).
-        height: pixels.
-        width: pixels.
-        mean: subtracted from each channel value (0 to 255).
-        std: what the difference is divided by.
+        given: the photographs.
 
     Returns:
         "ms": median milliseconds of one photograph.
@@ -80,10 +73,7 @@ def score(
     import tensorflow as tf
 
     run = _opened(place, PIXELS_SIGNATURE)
-    return score_pixels(
-        lambda picture: run(pixels=tf.constant(picture)),
-        pixels=pixels, scores=scores, height=height, width=width, mean=mean, std=std,
-    )  # fmt: skip
+    return score_pixels(lambda picture: run(pixels=tf.constant(picture)), **given)
 
 
 def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float]:
@@ -101,20 +91,6 @@ def score_files(*, place: str, files: list[str], scores: str) -> dict[str, float
 
     run = _opened(place, DECODING_SIGNATURE)
     return _score_files(lambda data: run(image_bytes=tf.constant([data])), files=files, scores=scores)
-
-
-def one_thread() -> None:
-    """Have TensorFlow calculate on one thread, where nothing has been calculated yet in this process."""
-    import tensorflow as tf
-
-    for setting in (tf.config.threading.set_intra_op_parallelism_threads,
-                    tf.config.threading.set_inter_op_parallelism_threads):  # fmt: skip
-        try:
-            setting(1)
-        except RuntimeError as error:
-            # Another export was first: how many threads there are is settled, and changes no score.
-            if "initialization" not in str(error):
-                raise
 
 
 def _opened(place: str, signature: str) -> Callable[..., Any]:

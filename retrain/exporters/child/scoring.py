@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -20,28 +20,40 @@ TIMED = 20
 UNREAD = -1.0
 
 
-def score_pixels(
-    run: Callable[[Floats], Any], *, pixels: str, scores: str, height: int, width: int, mean: float, std: float,
-    threads: int = 1,
-) -> dict[str, float]:  # fmt: skip
-    """Run an export on decoded photographs.
+class Pictures(TypedDict):
+    """What an export is run on, as score_pixels takes it by name.
 
     Args:
-        run: float32 (1, height, width, 3), scaled -> anything NumPy takes for (1, C) or (C,), probabilities.
         pixels: path of a .npy, uint8 (N, height, width, 3), RGB.
         scores: path of the .npy to write, float32 (N, C).
         height: pixels.
         width: pixels.
         mean: subtracted from each channel value (0 to 255).
         std: what the difference is divided by.
+    """
+
+    pixels: str
+    scores: str
+    height: int
+    width: int
+    mean: float
+    std: float
+
+
+def score_pixels(run: Callable[[Floats], Any], threads: int = 1, **given: Unpack[Pictures]) -> dict[str, float]:
+    """Run an export on decoded photographs.
+
+    Args:
+        run: float32 (1, height, width, 3), scaled -> anything NumPy takes for (1, C) or (C,), probabilities.
         threads: that may call run at a time, once its time is taken.
+        given: the photographs.
 
     Returns:
         "ms": median milliseconds of one photograph.
     """
-    spec = InputSpec(height, width, mean, std)
-    pictures = np.load(pixels, mmap_mode="r", allow_pickle=False)
-    return _score(lambda picture: run(normalise(picture, spec)), pictures, scores, threads)
+    spec = InputSpec(given["height"], given["width"], given["mean"], given["std"])
+    pictures = np.load(given["pixels"], mmap_mode="r", allow_pickle=False)
+    return _score(lambda picture: run(normalise(picture, spec)), pictures, given["scores"], threads)
 
 
 def score_files(
@@ -86,3 +98,17 @@ def _score(run: Callable[[Any], Any], items: Sequence[Any], scores: str, threads
 
 def _row(answer: Any) -> Floats:  # noqa: ANN401
     return np.asarray(answer, np.float32).reshape(-1)
+
+
+def one_thread() -> None:
+    """Have TensorFlow calculate on one thread, where nothing has been calculated yet in this process."""
+    import tensorflow as tf
+
+    for setting in (tf.config.threading.set_intra_op_parallelism_threads,
+                    tf.config.threading.set_inter_op_parallelism_threads):  # fmt: skip
+        try:
+            setting(1)
+        except RuntimeError as error:
+            # Another export was first: how many threads there are is settled, and changes no score.
+            if "initialization" not in str(error):
+                raise
