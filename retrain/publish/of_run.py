@@ -165,8 +165,9 @@ def words_for(compared: int, testing: int) -> str:
     Returns:
         Words.
     """
-    which = "of the final test" if testing >= FEWEST else "of training, validation and test together"
-    return f"{compared} photographs {which}"
+    if testing >= FEWEST:
+        return f"{compared} photographs of the final test"
+    return f"{compared} photographs of training, validation and test together: no measure of accuracy"
 
 
 def _expected(training: Training, rows: Indices, compared: Compared) -> Floats:
