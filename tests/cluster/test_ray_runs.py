@@ -148,7 +148,8 @@ def test_the_command_on_two_nodes_writes_the_bytes_of_a_local_run(nodes, tmp_pat
         words = [f"--{name}={value}" for name, value in flags.items()] + ["--offline", f"--engine={engine}", *more]
         return subprocess.run(
             [sys.executable, "-m", "retrain", *words, "--how_many_training_steps=20", "--cross_validation_folds=0"],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "0"},
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     here = retrain("local", PHOTOS)
