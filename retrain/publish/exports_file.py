@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from retrain import fsio
@@ -57,6 +57,14 @@ class Row:
     run_by: str
     kept: bool
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """What the counts say: shares of the photographs, 0 to 1."""
+        return {"accuracy": self.right / self.photographs, "agreement": self.agreeing / self.photographs}
+
+
+_FIELDS = tuple(field.name for field in fields(Row))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -86,7 +94,7 @@ def read_record(path: str | Path) -> Record | None:
     """
     try:
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
-        rows = tuple(Row(**row) for row in raw["exports"])
+        rows = tuple(Row(**{name: row[name] for name in _FIELDS}) for row in raw["exports"])
         return Record(raw["graph_sha256"], raw["photographs_sha256"], raw["photographs"], rows)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -103,7 +111,7 @@ def write_record(path: str | Path, record: Record) -> None:
         "graph_sha256": record.graph_sha256,
         "photographs": record.photographs,
         "photographs_sha256": record.photographs_sha256,
-        "exports": [asdict(row) for row in record.rows],
+        "exports": [asdict(row) | row.shares for row in record.rows],
     }
     fsio.write_text(path, json.dumps(facts, indent=1) + "\n")
 

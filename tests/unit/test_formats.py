@@ -67,6 +67,7 @@ def test_the_record_makes_the_round_trip_and_a_damaged_one_counts_as_none(tmp_pa
     assert read_record(path) == record
     raw = json.loads((tmp_path / "m.exports.json").read_text())
     assert raw["exports"][0]["largest_difference"] == 1e-7
+    assert (raw["exports"][0]["accuracy"], raw["exports"][0]["agreement"]) == (83 / 84, 1.0)
     del raw["exports"][0]["ms"]
     (tmp_path / "m.exports.json").write_text(json.dumps(raw))
     assert read_record(path) is None
