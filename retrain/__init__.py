@@ -10,6 +10,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     config        RunConfig: the table of flags, validated as a whole before anything is touched
     dataset       folder of class folders -> labels, image records, split
     images        bytes -> uint8 RGB -> model input: the only decode and resize
+    getting       photographs got: from addresses, or sorted by their names, into class folders
     distortions   what is drawn for distorted training, and how a picture is made from it
     litert        opens LiteRT models
     sandbox       runs a model that may do more than calculate, in a process that may not
@@ -29,6 +30,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     publish       what a run leaves on the disk
     gather        config -> features: which cache, which engine, which backbone
     run           run(config) -> RunResult: the story on one page
+    doctor        what is wrong with a folder of photographs, before anything is trained on it
     commands      the small commands beside training: backbones, cache, show, weights
     cli           flags <-> RunConfig, exit codes (__main__ calls it)
     classifier    the inference side: opens an export safely, classifies

@@ -14,7 +14,7 @@ from retrain.console import Console
 from retrain.errors import UsageError
 
 # What may stand in place of flags; commands.py is imported when one does.
-COMMANDS = ("backbones", "cache", "export", "show", "weights")
+COMMANDS = ("backbones", "cache", "doctor", "export", "fetch", "separate", "show", "weights")
 
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
@@ -35,7 +35,11 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
                                                     says what a model is
     python -m retrain export tf_files/retrained_graph.pb --format saved_model,onnx
                                                     writes it in further formats
+    python -m retrain doctor --image_dir DIR        looks at the photographs before anything is trained on them
     python -m retrain cache stats                   looks after the cache: verify, prune, export, import
+    python -m retrain fetch --csv list.csv --image_dir DIR
+                                                    gets photographs from addresses
+    python -m retrain separate DIR                  sorts cat.1.jpg, dog.1.jpg into class folders
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is
 trained on them. Interrupting loses nothing that was cached: the same command goes on from there."""
@@ -43,7 +47,8 @@ trained on them. Interrupting loses nothing that was cached: the same command go
 EPILOG = """\
 Flags may be written --image_dir or --image-dir, --flag value or --flag=value; a switch is on with --flag, off with
 --no-flag. Exit codes: 0 done, 2 something asked for cannot be done, 3 images cannot be read, 4 no weights, 5 cache,
-6 model file, 7 numbers that are not finite, 8 an export that answers otherwise, 130 Ctrl-C, 143 SIGTERM."""
+6 model file, 7 numbers that are not finite, 8 an export that answers otherwise, 9 some photographs could not be had,
+130 Ctrl-C, 143 SIGTERM."""
 
 
 def flag_table() -> list[tuple[str, Any, Flag]]:

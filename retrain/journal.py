@@ -9,6 +9,7 @@ from retrain.bottlenecks import BottleneckStore, Features, Rows, Views, count_re
 from retrain.bottlenecks.memory import MIB, features_bytes
 from retrain.console import Console, printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
+from retrain.dataset.layout import layout_note
 from retrain.evaluate import Accuracy, plain_sentence
 from retrain.head import Floats, Indices, StepReport
 
@@ -22,6 +23,8 @@ def tell_catalog(catalog: Catalog, console: Console) -> None:
         catalog: the photographs.
         console: where to say it.
     """
+    if catalog.side_folders:
+        console.line(layout_note(catalog.side_folders))
     for label, count in zip(catalog.labels, catalog.count_by_label(), strict=True):
         console.line(f"Looking for images in '{printable(label)}': {count}")
         if count < FEW_IMAGES:
@@ -126,6 +129,10 @@ def tell_split(split: Split, console: Console) -> None:
     """
     training, validation, testing = (len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING))
     console.line(f"{training} photographs to train on, {validation} to validate, {testing} for the final test")
+    if split.groups is not None:
+        grouped = [group for group in split.groups if group]
+        alone = len(split.groups) - len(grouped)
+        console.line(f"{len(grouped)} photographs lie in {len(set(grouped))} groups, {alone} stand alone")
     for note in split.notes:
         console.warn(note)
 

@@ -31,10 +31,15 @@ from retrain.dataset import (
     VALIDATION,
     Catalog,
     Split,
+    SplitPlan,
     SplitRequest,
-    scan_photographs,
+    find_photographs,
+    plan_of,
+    plan_problems,
     split_csv,
     split_images,
+    unpack_photographs,
+    with_days,
 )
 from retrain.errors import UsageError, WeightsError
 from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
@@ -43,6 +48,7 @@ from retrain.exporters.making import problems_of_formats
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.gather import gather, gather_material, tell_drift
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
+from retrain.images.dates import days_taken
 from retrain.observe import observers
 from retrain.publish import (
     Training,
@@ -93,12 +99,12 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
         RetrainError: one of its kinds, see errors.py; no file is half written.
     """
     console = console or Console(quiet=True)
-    spec, catalog = check(config)
+    spec, catalog = check(config, console)
     journal.tell_catalog(catalog, console)
     backbone = prepare(config, spec, console)
     journal.tell_backbone(backbone, console)
     features = gather(config, catalog, backbone, console)
-    split = divide(config, features, console)
+    split = divide(config, catalog, features, console)
     table = split_csv(features.catalog, features.sha256s, split)
     marks = config.distortions() | config.caveats()
     bundle = describe(config, backbone, catalog.labels, recipe_of(config), table, marks)
@@ -117,9 +123,12 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     return RunResult(saved.bundle, head, test, crossed, len(features.skipped), saved.files + more)
 
 
-def check(config: RunConfig) -> tuple[BackboneSpec, Catalog]:
+def check(config: RunConfig, console: Console | None = None) -> tuple[BackboneSpec, Catalog]:
     """Refuse what cannot work before the disk is touched, all reasons at once."""
     problems, spec, catalog = find_problems(config)
+    if not problems and catalog is None:  # an archive that is not unpacked yet
+        unpack_photographs(config, console or Console(quiet=True))
+        problems, spec, catalog = find_problems(config)
     if problems or spec is None or catalog is None:
         raise UsageError(problems)
     return spec, catalog
@@ -141,10 +150,27 @@ def find_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | None, Ca
         problems.append(f"{config.tfhub_module or config.backbone_graph}: {error}")
     if spec is not None and not format_problems(config.export, "export"):
         problems += problems_of_formats(formats_of(config), spec.name)
-    if storage.is_folder(config.image_dir):
-        catalog = scan_photographs(config.image_dir, config.label_style)
-        problems += catalog.problems
+    found, catalog = find_photographs(config)
+    problems += found
+    if catalog is not None:
+        problems += plan_problems(config, catalog) + date_problems(config, catalog)
     return problems, spec, catalog
+
+
+def date_problems(config: RunConfig, catalog: Catalog) -> list[str]:
+    """Say whether photographs can be grouped by day; those under a URL are read only when they are extracted."""
+    if config.group_by != "exif_date" or storage.is_url(catalog.root):
+        return []
+    try:
+        with_days(SplitPlan(by="--group_by=exif_date"), catalog, days_of(catalog))
+    except UsageError as error:
+        return list(error.problems)
+    return []
+
+
+def days_of(catalog: Catalog) -> list[str]:
+    """Read on which day each photograph was taken; empty where it does not say."""
+    return days_taken([catalog.full_path(record) for record in catalog.records])
 
 
 def prepare(config: RunConfig, spec: BackboneSpec, console: Console) -> PreparedBackbone:
@@ -167,10 +193,13 @@ def hub_request(config: RunConfig) -> HubRequest:
     )
 
 
-def divide(config: RunConfig, features: Features, console: Console) -> Split:
+def divide(config: RunConfig, catalog: Catalog, features: Features, console: Console) -> Split:
     """Decide which photographs are trained on, validated on and tested on."""
     request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)
-    split = split_images(features.catalog, features.sha256s, request)
+    plan = plan_of(config, catalog, features.catalog, features.sha256s)
+    if config.group_by == "exif_date":
+        plan = with_days(plan, features.catalog, days_of(features.catalog))
+    split = split_images(features.catalog, features.sha256s, request, plan)
     journal.tell_split(split, console)
     return split
 
@@ -235,7 +264,7 @@ def judge(
             crossed_scores = cross_validate(
                 material.rows,
                 material.labels,
-                features.sha256s,
+                split.keys,
                 recipe_of(config),
                 len(names),
                 config.cross_validation_folds,
@@ -248,6 +277,7 @@ def judge(
         journal.tell_misclassified(features.catalog, rows, scores, console)
     facts = {
         "config": asdict(config),
+        "image_root": features.catalog.root,
         "labels": names,
         "weights": {"source": backbone.weights.source, "sha256": backbone.weights.sha256},
         "kept_step": head.step,

@@ -1,7 +1,8 @@
 """The small commands beside training.
 
-backbones.py lists, cache.py looks after the bottleneck caches, export.py writes a model in further formats, show.py
-says what a model file is, weights.py prepares a machine that has no network; common.py is what they share.
+backbones.py lists, cache.py looks after the bottleneck caches, doctor.py looks at photographs, export.py writes a model
+in further formats, fetch.py gets photographs from addresses, separate.py sorts files into class folders, show.py says
+what a model file is, weights.py prepares a machine that has no network; common.py is what they share.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from collections.abc import Callable, Sequence
 
 from retrain.commands.backbones import backbones
 from retrain.commands.cache import cache
+from retrain.commands.doctor import doctor
 from retrain.commands.export import export
+from retrain.commands.fetch import fetch
+from retrain.commands.separate import separate
 from retrain.commands.show import show
 from retrain.commands.weights import weights
 from retrain.console import Console
@@ -18,7 +22,10 @@ from retrain.console import Console
 COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {
     "backbones": backbones,
     "cache": cache,
+    "doctor": doctor,
     "export": export,
+    "fetch": fetch,
+    "separate": separate,
     "show": show,
     "weights": weights,
 }

@@ -46,7 +46,7 @@ def export(words: Sequence[str], console: Console) -> int:
         problems.append(f"expected RUN to be a model's .pb or its folder, but {given.run} is not there")
     if problems:
         raise UsageError(problems)
-    run, formats = open_run(given.run, given.image_dir), split_formats(given.format)
+    run, formats = open_run(given.run, given.image_dir, console), split_formats(given.format)
     problems = problems_of_formats(formats, run.bundle.architecture)
     if problems:
         raise UsageError(problems)

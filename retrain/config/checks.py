@@ -14,8 +14,10 @@ from retrain.config.cluster import engine_problems
 from retrain.config.flag import Flag, FlagValue
 from retrain.config.flags import BESIDE_GRAPH, RunConfig
 from retrain.config.formats import format_problems
+from retrain.config.inputs import input_problems
 from retrain.config.processor import precision_problems
 from retrain.config.sources import source_problems
+from retrain.config.splits import split_problems
 from retrain.errors import did_you_mean
 
 # A name that GraphDef accepts at the top level, and that no node of a backbone starts with.
@@ -35,6 +37,7 @@ def problems_of(config: RunConfig) -> list[str]:
     return (
         found
         + _split_problems(config)
+        + split_problems(config)
         + _distortion_problems(config)
         + _node_name_problems(config)
         + engine_problems(config)
@@ -87,12 +90,7 @@ def _node_name_problems(config: RunConfig) -> list[str]:
 
 
 def _path_problems(config: RunConfig) -> list[str]:
-    return (
-        _image_dir_problems(config.image_dir)
-        + source_problems(config)
-        + _output_problems(config)
-        + _overlap_problems(config)
-    )
+    return input_problems(config) + source_problems(config) + _output_problems(config) + _overlap_problems(config)
 
 
 def _output_problems(config: RunConfig) -> list[str]:
@@ -126,8 +124,8 @@ def _clash_problems(config: RunConfig) -> list[str]:
 
 
 def _overlap_problems(config: RunConfig) -> list[str]:
-    # A folder of outputs among the class folders would become a class on the next run.
-    image_dir = storage.local_path(config.image_dir)
+    # A folder of outputs among the class folders would become a class on the next run; with a list, it is none.
+    image_dir = "" if config.image_list else storage.local_path(config.image_dir)
     return [
         f"--{name}={value} lies inside --image_dir={config.image_dir}, where every folder is a class; "
         "choose a place outside"
@@ -156,28 +154,3 @@ def _range_problems(name: str, flag: Flag, value: float) -> list[str]:
         return []
     limits = f"at least {flag.low:g}" if flag.high == math.inf else f"{flag.low:g} to {flag.high:g}"
     return [f"expected --{name} to be {limits}, got --{name}={value}; see --help for its meaning and default"]
-
-
-def _image_dir_problems(image_dir: str) -> list[str]:
-    if not image_dir:
-        return ["expected --image_dir, the folder with one sub-folder a class; try --image_dir tf_files/cluster_photos"]
-    if storage.is_url(image_dir):
-        problem = storage.folder_problem(image_dir)
-        return [f"--image_dir={image_dir}: {problem}"] if problem else []
-    path = Path(image_dir)
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, false and not an error for a name that is too long
-        return []
-    if os.path.exists(path):  # noqa: PTH110
-        return [
-            f"expected --image_dir to be a folder, got the file {image_dir}; give the folder above the class folders"
-        ]
-    return [f"Image directory '{image_dir}' not found{_near_folder(path)}; check the spelling and the current folder"]
-
-
-def _near_folder(path: Path) -> str:
-    try:
-        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
-    except OSError:
-        return f" (nor is its parent {path.parent})"
-    hint = did_you_mean(path.name, siblings)
-    return f"; did you mean {path.parent / hint[len('; did you mean ') : -1]}?" if hint else ""

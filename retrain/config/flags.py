@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from retrain.config.flag import Flag
 from retrain.config.flag import flag as _flag
 from retrain.config.formats import FORMATS
+from retrain.config.inputs import IMAGE_LIST_HELP
+from retrain.config.splits import GROUP_BY_HELP, SPLIT_FILE_HELP, SUBFOLDER_SPLITS_HELP
 
 # Endings of the files that a run writes beside --output_graph.
 BESIDE_GRAPH = (
@@ -52,11 +54,14 @@ class RunConfig:
     image_dir: str = _flag(
         "",
         Flag(
-            "folder with one sub-folder of photographs a class, or its URL (s3://bucket/photos) (required)",
+            "folder with one sub-folder of photographs a class, its URL (s3://bucket/photos) or an archive of it "
+            "(.zip, .tar, .tar.gz, .tar.bz2), unpacked once beside --bottleneck_dir (required without --image_list)",
             IN,
             metavar="DIR",
         ),
     )
+    image_list: str = _flag("", Flag(IMAGE_LIST_HELP, IN, metavar="FILE"))
+    recursive: bool = _flag(False, Flag("take photographs from the folders below each class folder, too", IN))
     label_style: str = _flag(
         "folder",
         Flag(
@@ -218,6 +223,9 @@ class RunConfig:
             metavar="RULE",
         ),
     )
+    group_by: str = _flag("", Flag(GROUP_BY_HELP, CHECK, metavar="RULE"))
+    split_file: str = _flag("", Flag(SPLIT_FILE_HELP, CHECK, metavar="FILE"))
+    subfolder_splits: bool = _flag(True, Flag(SUBFOLDER_SPLITS_HELP, CHECK))
     test_batch_size: int = _flag(-1, Flag("photographs of the final test, drawn at random; -1: all of them", CHECK, -1))
     validation_batch_size: int = _flag(
         100, Flag("photographs of each validation logged, drawn class by class; -1: all of them", CHECK, -1)

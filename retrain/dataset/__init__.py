@@ -1,12 +1,23 @@
 """The data room: a folder of class folders becomes labels, image records and a split.
 
-scan.py reads the tree without opening a file, remote.py one under a URL; labels.py turns folder names into labels;
-split.py decides which photograph is trained on, validated on and tested on.
+inputs.py finds out what was given: scan.py reads the tree without opening a file (nested.py with what lies below class
+folders), remote.py one under a URL, listing.py a CSV of path,label; unpacking.py unpacks an archive, which members.py
+reads and guards.py judges. labels.py turns folder names into labels; layout.py tells train, val and test folders from
+class folders.
+
+split.py decides which photograph is trained on, validated on and tested on (sides.py names the three). plan.py knows
+what names decide of it, before any photograph is read: groups.py puts photographs that belong together into groups,
+split_file.py reads a table of sides, tables.py reads tables. fill.py sees that classes have the sides that they are
+large enough for.
 """
 
+from retrain.dataset.groups import merge_groups
+from retrain.dataset.inputs import find_folder, find_photographs, unpack_photographs
+from retrain.dataset.plan import SplitPlan, plan_of, plan_problems, plan_split, with_days
 from retrain.dataset.remote import scan_photographs
 from retrain.dataset.scan import Catalog, ImageRecord, scan_folder
-from retrain.dataset.split import TESTING, TRAINING, VALIDATION, Split, SplitRequest, split_csv, split_images
+from retrain.dataset.sides import TESTING, TRAINING, VALIDATION
+from retrain.dataset.split import Split, SplitRequest, split_csv, split_images
 
 __all__ = [
     "TESTING",
@@ -15,9 +26,18 @@ __all__ = [
     "Catalog",
     "ImageRecord",
     "Split",
+    "SplitPlan",
     "SplitRequest",
+    "find_folder",
+    "find_photographs",
+    "merge_groups",
+    "plan_of",
+    "plan_problems",
+    "plan_split",
     "scan_folder",
     "scan_photographs",
     "split_csv",
     "split_images",
+    "unpack_photographs",
+    "with_days",
 ]

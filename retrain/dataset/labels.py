@@ -24,36 +24,37 @@ def poets_label(folder: str) -> str:
     return _NOT_ASCII_WORD.sub(" ", folder.lower())
 
 
-def make_labels(folders: Sequence[str], style: str) -> tuple[tuple[str, ...], list[str]]:
+def make_labels(folders: Sequence[str], style: str, noun: str = "folder") -> tuple[tuple[str, ...], list[str]]:
     """Give each class folder its label.
 
     Args:
         folders: names of the class folders.
         style: "folder" (as spelt) or "poets" (as the original).
+        noun: what the names are called in messages, "folder" or "label".
 
     Returns:
         One label a folder in the same order, and one sentence a problem.
     """
     labels = tuple(poets_label(folder) if style == "poets" else folder for folder in folders)
-    return labels, _unprintable(folders, labels) + _collisions(folders, labels)
+    return labels, _unprintable(folders, labels, noun) + _collisions(folders, labels, noun)
 
 
-def _unprintable(folders: Sequence[str], labels: Sequence[str]) -> list[str]:
+def _unprintable(folders: Sequence[str], labels: Sequence[str], noun: str) -> list[str]:
     # A line break would make two labels of one in the labels file; a lone surrogate cannot be written as UTF-8.
     # Joiners and wide spaces, which Python does not call printable either, belong to Persian and Japanese names.
     return [
-        f"class folder {printable(folder)!r} has a name that cannot be a line of the labels file; rename it"
+        f"class {noun} {printable(folder)!r} has a name that cannot be a line of the labels file; rename it"
         for folder, label in zip(folders, labels, strict=True)
         if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in label)
     ]
 
 
-def _collisions(folders: Sequence[str], labels: Sequence[str]) -> list[str]:
+def _collisions(folders: Sequence[str], labels: Sequence[str], noun: str) -> list[str]:
     folders_of = defaultdict(list)
     for folder, label in zip(folders, labels, strict=True):
         folders_of[label].append(printable(folder))
     return [
-        f"folders {', '.join(map(repr, same))} would all be labelled {label!r}; "
+        f"{noun}s {', '.join(map(repr, same))} would all be labelled {label!r}; "
         "rename them apart or use --label_style=folder"
         for label, same in folders_of.items()
         if len(same) > 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from retrain import storage
 from retrain.console import printable
 from retrain.dataset.labels import make_labels
+from retrain.dataset.layout import Inside, find_layout
 from retrain.dataset.scan import (
     IMAGE_SUFFIXES,
     Catalog,
@@ -42,25 +43,28 @@ class RemoteCatalog(Catalog):
         return _join(self.root, record.path)
 
 
-def scan_photographs(root: str, label_style: str) -> Catalog:
+def scan_photographs(root: str, label_style: str, *, subfolder_splits: bool = True) -> Catalog:
     """List the photographs of every class, on a disk or under a URL.
 
     Args:
         root: an existing folder, or the URL of one, with one sub-folder a class.
         label_style: "folder" or "poets", see labels.make_labels.
+        subfolder_splits: whether train, val and test may be sides, see layout.find_layout.
 
     Returns:
         What was found, problems included; nothing is raised for a bad layout.
     """
-    return scan_url(root, label_style) if storage.is_url(root) else scan_folder(root, label_style)
+    scan = scan_url if storage.is_url(root) else scan_folder
+    return scan(root, label_style, subfolder_splits=subfolder_splits)
 
 
-def scan_url(root: str, label_style: str) -> RemoteCatalog:
+def scan_url(root: str, label_style: str, *, subfolder_splits: bool = True) -> RemoteCatalog:
     """List the photographs of every class under a URL.
 
     Args:
         root: URL of a folder with one sub-folder a class.
         label_style: "folder" or "poets", see labels.make_labels.
+        subfolder_splits: whether train, val and test may be sides, see layout.find_layout.
 
     Returns:
         What was found, problems included; nothing is raised for a bad layout.
@@ -73,18 +77,31 @@ def scan_url(root: str, label_style: str) -> RemoteCatalog:
     loose = sum(not entry.is_folder and not entry.name.startswith(".") and _suffix(entry) for entry in top)
     if loose:
         left_out["image directly in the image folder, in no class"] = loose
-    labels, problems = make_labels(folders, label_style)
+    layout = find_layout(folders, lambda name: _inside(_join(root, name)), subfolder_splits=subfolder_splits)
+    labels, problems = make_labels(list(layout.classes), label_style)
+    problems += layout.problems
+    places = [(label, place) for label, all_of in enumerate(layout.classes.values()) for place in all_of]
     records: list[ImageRecord] = []
     with ThreadPoolExecutor(_LISTINGS, thread_name_prefix="list") as pool:
-        listings = pool.map(_list, [_join(root, folder) for folder in folders])
-        for label, (folder, listing) in enumerate(zip(folders, listings, strict=True)):
-            found = _take_class(root, folder, label, listing, left_out)
+        listings = pool.map(_list, [_join(root, place) for _, place in places])
+        for (label, place), listing in zip(places, listings, strict=True):
+            found = _take_class(root, place, label, listing, left_out)
             if isinstance(found, str):
                 problems.append(found)
             else:
                 records.extend(found)
-    problems += _class_count_problems(root, folders, loose)
-    return RemoteCatalog(root, labels, tuple(records), dict(left_out), tuple(problems))
+    above = _join(root, layout.training_folder) if layout.sides else root
+    problems += _class_count_problems(above, list(layout.classes), loose)
+    return RemoteCatalog(root, labels, tuple(records), dict(left_out), tuple(problems), layout.sides)
+
+
+def _inside(url: str) -> Inside:
+    listing = _list(url)
+    if isinstance(listing, str):  # said when it is listed as a class
+        return Inside((), 0)
+    visible = [entry for entry in listing if not entry.name.startswith(".")]
+    folders = tuple(entry.name for entry in visible if entry.is_folder)
+    return Inside(folders, sum(not entry.is_folder and _suffix(entry) for entry in visible))
 
 
 def _join(root: str, name: str) -> str:

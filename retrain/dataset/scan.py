@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrain.console import printable
 from retrain.dataset.labels import make_labels
+from retrain.dataset.layout import Inside, find_layout
+from retrain.dataset.nested import walk_class
 
 # Files with other suffixes are counted and left out; inside, it is the magic bytes that decide (retrain/images).
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ""})
@@ -44,6 +47,7 @@ class Catalog:
         records: photographs by class, then by name.
         left_out: reason -> number of entries that were not taken.
         problems: one sentence each; a run must not start while there are any.
+        side_folders: folder directly in the image folder -> side, where these hold the class folders (layout.py).
     """
 
     root: str
@@ -51,6 +55,7 @@ class Catalog:
     records: tuple[ImageRecord, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    side_folders: Mapping[str, int] = field(default_factory=dict)
 
     def full_path(self, record: ImageRecord) -> str:
         """Say where a photograph lies.
@@ -63,6 +68,28 @@ class Catalog:
         """
         return os.path.join(self.root, *record.path.split("/"))
 
+    def side_of(self, record: ImageRecord) -> int | None:
+        """Say on which side a photograph's folder puts it.
+
+        Args:
+            record: one of ``records``.
+
+        Returns:
+            TRAINING, VALIDATION or TESTING; None where folders are classes only.
+        """
+        return self.side_folders[record.path.split("/", 1)[0]] if self.side_folders else None
+
+    def path_of_class(self, record: ImageRecord) -> str:
+        """Say where a photograph lies, whatever side its folder puts it on.
+
+        Args:
+            record: one of ``records``.
+
+        Returns:
+            Its path from the class folder on: "globular cluster/m13.jpg".
+        """
+        return record.path.split("/", 1)[1] if self.side_folders else record.path
+
     def count_by_label(self) -> list[int]:
         """Count the photographs a class.
 
@@ -73,12 +100,14 @@ class Catalog:
         return [counts[index] for index in range(len(self.labels))]
 
 
-def scan_folder(root: str, label_style: str) -> Catalog:
+def scan_folder(root: str, label_style: str, *, subfolder_splits: bool = True, recursive: bool = False) -> Catalog:
     """List the photographs of every class.
 
     Args:
-        root: an existing folder with one sub-folder a class.
+        root: an existing folder with one sub-folder a class, or with such folders in train, val and test.
         label_style: "folder" or "poets", see labels.make_labels.
+        subfolder_splits: whether train, val and test may be sides, see layout.find_layout.
+        recursive: whether the folders below a class folder belong to the class, see nested.walk_class.
 
     Returns:
         What was found, problems included; nothing is raised for a bad layout.
@@ -91,16 +120,20 @@ def scan_folder(root: str, label_style: str) -> Catalog:
     loose = sum(1 for entry in top if not entry.name.startswith(".") and _is_image_name(entry))
     if loose:
         left_out["image directly in the image folder, in no class"] = loose
-    labels, problems = make_labels(folders, label_style)
+    layout = find_layout(folders, lambda name: _inside(os.path.join(root, name)), subfolder_splits=subfolder_splits)
+    labels, problems = make_labels(list(layout.classes), label_style)
+    problems += layout.problems
     records: list[ImageRecord] = []
-    for index, folder in enumerate(folders):
-        found = _scan_class(root, folder, index, left_out)
-        if isinstance(found, str):
-            problems.append(found)
-        else:
-            records.extend(found)
-    problems += _class_count_problems(root, folders, loose)
-    return Catalog(root, labels, tuple(records), dict(left_out), tuple(problems))
+    for index, places in enumerate(layout.classes.values()):
+        for place in places:
+            found = _scan_class(root, place, index, left_out, recursive=recursive)
+            if isinstance(found, str):
+                problems.append(found)
+            else:
+                records.extend(found)
+    above = os.path.join(root, layout.training_folder) if layout.sides else root
+    problems += _class_count_problems(above, list(layout.classes), loose)
+    return Catalog(root, labels, tuple(records), dict(left_out), tuple(problems), layout.sides)
 
 
 def is_hidden(name: str, left_out: Counter[str]) -> bool:
@@ -127,6 +160,14 @@ def _list_folder(path: str) -> list[os.DirEntry[str]] | str:
         return f"cannot read the folder {printable(path)}: {error.strerror}; check its permissions"
 
 
+def _inside(path: str) -> Inside:
+    entries = _list_folder(path)
+    if isinstance(entries, str):  # said when it is scanned as a class
+        return Inside((), 0)
+    visible = [entry for entry in entries if not entry.name.startswith(".")]
+    return Inside(tuple(e.name for e in visible if _is_folder(e)), sum(map(_is_image_name, visible)))
+
+
 def _is_image_name(entry: os.DirEntry[str]) -> bool:
     suffix = _suffix(entry.name)
     try:
@@ -142,15 +183,23 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _scan_class(root: str, folder: str, label: int, left_out: Counter[str]) -> list[ImageRecord] | str:
+def _scan_class(
+    root: str, folder: str, label: int, left_out: Counter[str], *, recursive: bool
+) -> list[ImageRecord] | str:
     path = os.path.join(root, folder)
     entries = _list_folder(path)
     if isinstance(entries, str):
         return entries
-    records = [r for entry in entries if (r := _record(entry, folder, label, left_out)) is not None]
+    listings = walk_class(folder, entries, left_out) if recursive else [(folder, entries)]
+    records = [
+        record
+        for place, listing in listings
+        for entry in listing
+        if (record := _record(entry, place, label, left_out)) is not None
+    ]
     if records:
         return records
-    return empty_class(path, next((entry.name for entry in entries if _is_folder(entry)), None))
+    return empty_class(path, next((entry.name for entry in entries if _is_folder(entry) and not recursive), None))
 
 
 def _record(entry: os.DirEntry[str], folder: str, label: int, left_out: Counter[str]) -> ImageRecord | None:
@@ -219,5 +268,6 @@ def empty_class(where: str, nested: str | None) -> str:
     Returns:
         One sentence.
     """
-    hint = f" (its sub-folder {printable(nested)!r} is not read: photographs must lie directly in it)" if nested else ""
+    advice = "photographs must lie directly in it, or --recursive be given"
+    hint = f" (its sub-folder {printable(nested)!r} is not read: {advice})" if nested else ""
     return f"class folder {printable(where)!r} holds no images{hint}; put photographs into it or take it away"

@@ -1,7 +1,12 @@
 """Which photograph is trained on, validated on, tested on.
 
 By default the photograph's bytes decide, so that adding, renaming and moving files moves no other file, and exact
-copies always lie on one side. ``poets`` is the original's rule, bit for bit.
+copies always lie on one side. Groups (groups.py) take the place of single photographs; a file or the folders train, val
+and test decide before any rule (plan.py). ``poets`` is the original's rule, bit for bit.
+
+One thing that adding files can move: a photograph that was moved so that its class has a side at all (fill.py) goes
+back when the class gets one that lies there by itself. That concerns classes of a few dozen; --split_file with the
+earlier run's list keeps every photograph where it was.
 """
 
 from __future__ import annotations
@@ -11,20 +16,24 @@ import hashlib
 import io
 import os
 import re
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from retrain.console import printable
+from retrain.dataset.fill import Indices, Units, fill_sides, units_of
+from retrain.dataset.groups import group_keys, names_of_groups
+from retrain.dataset.plan import SplitPlan, sides_in_words
 from retrain.dataset.scan import Catalog
+from retrain.dataset.sides import SIDE_NAMES, TESTING, TRAINING, VALIDATION
 from retrain.errors import UsageError
 
-TRAINING, VALIDATION, TESTING = 0, 1, 2
-SIDE_NAMES = ("training", "validation", "testing")
-
 _POETS_MAX_IMAGES_PER_CLASS = 2**27 - 1
+_FREE = 255
+_NO_PLAN = SplitPlan()
+_Sides = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,16 @@ class Split:
     Args:
         sides: uint8 (N,): TRAINING, VALIDATION or TESTING, in the order of the images.
         notes: sentences a person should read: classes too small for a side, and so on.
+        keys: 32 bytes a photograph, the same for those that must not be told apart: cross-validation goes by it.
+        groups: name of each photograph's group, empty for those without; None where no groups are used.
     """
 
-    sides: npt.NDArray[np.uint8]
+    sides: _Sides
     notes: tuple[str, ...] = ()
+    keys: tuple[bytes, ...] = ()
+    groups: tuple[str, ...] | None = None
 
-    def indices(self, side: int) -> npt.NDArray[np.intp]:
+    def indices(self, side: int) -> Indices:
         """List the images of one side.
 
         Args:
@@ -67,7 +80,7 @@ class Split:
 
 
 def content_percentage(sha256: bytes) -> float:
-    """Place an image by its content.
+    """Place an image by its content, or a group by its key.
 
     Args:
         sha256: 32 bytes.
@@ -92,39 +105,140 @@ def poets_percentage(path_as_typed: str) -> float:
     return (digest % (_POETS_MAX_IMAGES_PER_CLASS + 1)) * (100.0 / _POETS_MAX_IMAGES_PER_CLASS)
 
 
-def split_images(catalog: Catalog, sha256s: Sequence[bytes], request: SplitRequest) -> Split:
+def split_images(
+    catalog: Catalog, sha256s: Sequence[bytes], request: SplitRequest, plan: SplitPlan = _NO_PLAN
+) -> Split:
     """Give every photograph its side.
 
     Args:
         catalog: the photographs, one record a hash.
         sha256s: the hash of each photograph's bytes, 32 bytes each.
         request: the rule and the shares.
+        plan: what names decide: sides by file, groups.
 
     Returns:
         The split.
+
+    Raises:
+        UsageError: nothing is left to train on, all photographs are one group, or a class has nothing to train on.
     """
+    fixed, allowed = _fixed_sides(catalog, plan), _allowed(catalog)
     if request.rule == "poets":
-        places = [poets_percentage(catalog.full_path(record)) for record in catalog.records]
-        sides = _sides_of(places, request)
-        return Split(sides, tuple(_poets_notes(catalog, sides, request)))
-    places = [content_percentage(sha) for sha in sha256s]
-    sides = _sides_of(places, request)
-    labels = np.array([record.label for record in catalog.records])
-    notes = _fill_empty_sides(catalog.labels, labels, list(sha256s), np.array(places), sides, request)
-    return Split(sides, tuple(notes))
+        places = np.array([poets_percentage(catalog.full_path(record)) for record in catalog.records], np.float64)
+        sides = np.where(fixed == _FREE, _restricted(_sides_of(places, request), allowed), fixed)
+        notes = _poets_notes(catalog, sides, request)
+        return Split(sides, (*plan.notes, *notes), tuple(sha256s))
+    names = [(plan.groups or {}).get(record.path, "") for record in catalog.records]
+    keys = group_keys(names, sha256s)
+    if plan.by and len(keys) > 1 and len(set(keys)) == 1:
+        raise UsageError(
+            f"{plan.by} puts all {len(keys)} photographs into one group, which cannot be split; use another rule"
+        )
+    units, unit = _units(catalog, keys, request, fixed, allowed)
+    wanted = [_wanted_sides(len(members), request, allowed) for members in units.members]
+    fill_sides(units, wanted)
+    sides = units.sides[unit]
+    notes = _class_notes(catalog, units, wanted, f"groups ({plan.by})" if plan.by else "different photographs")
+    groups = None if plan.groups is None else tuple(names_of_groups(names, keys))
+    return Split(sides, (*plan.notes, *notes, *_torn_notes(catalog, keys, sides, plan)), tuple(keys), groups)
 
 
-def _sides_of(places: Sequence[float], request: SplitRequest) -> npt.NDArray[np.uint8]:
+def _fixed_sides(catalog: Catalog, plan: SplitPlan) -> _Sides:
+    """Say what is decided before any rule: uint8 (N,), _FREE for what is not."""
+    if not plan.file.sides and not catalog.side_folders:
+        return np.full(len(catalog.records), _FREE, np.uint8)
+    folders = {**dict.fromkeys((None, TRAINING), _FREE), VALIDATION: VALIDATION, TESTING: TESTING}
+    return np.array(
+        [plan.file.sides.get(record.path, folders[catalog.side_of(record)]) for record in catalog.records], np.uint8
+    )
+
+
+def _allowed(catalog: Catalog) -> list[int]:
+    """List the sides that free photographs may come to: with side folders, training and those that have no folder."""
+    taken = set(catalog.side_folders.values()) - {TRAINING}
+    return [side for side in (TRAINING, VALIDATION, TESTING) if side not in taken]
+
+
+def _sides_of(places: npt.NDArray[np.float64], request: SplitRequest) -> _Sides:
     # Validation first, then testing: the original's order.
-    place = np.asarray(places, dtype=np.float64)
     below_testing = request.validation_percentage + request.testing_percentage
     chosen = np.where(
-        place < request.validation_percentage, VALIDATION, np.where(place < below_testing, TESTING, TRAINING)
+        places < request.validation_percentage, VALIDATION, np.where(places < below_testing, TESTING, TRAINING)
     )
     return chosen.astype(np.uint8)
 
 
-def _poets_notes(catalog: Catalog, sides: npt.NDArray[np.uint8], request: SplitRequest) -> list[str]:
+def _restricted(sides: _Sides, allowed: Sequence[int]) -> _Sides:
+    return np.where(np.isin(sides, allowed), sides, TRAINING).astype(np.uint8)
+
+
+def _units(
+    catalog: Catalog, keys: Sequence[bytes], request: SplitRequest, fixed: _Sides, allowed: Sequence[int]
+) -> tuple[Units, Indices]:
+    """Place photographs by the hash of their key; give the unit of each as well, intp (N,)."""
+    numbers: dict[bytes, int] = {}
+    group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+    places = np.array([content_percentage(key) for key in numbers], np.float64)[group]
+    decided = _decided_groups(group, fixed, len(numbers), allowed)[group]
+    by_rule = _restricted(_sides_of(places, request), allowed)
+    sides = np.where(fixed != _FREE, fixed, np.where(decided != _FREE, decided, by_rule)).astype(np.uint8)
+    labels = np.array([record.label for record in catalog.records], np.intp)
+    _, unit = np.unique(group * 3 + np.where(decided == _FREE, 0, sides), return_inverse=True)
+    return units_of(labels, unit, places, decided == _FREE, sides, len(catalog.labels)), unit
+
+
+def _decided_groups(group: Indices, fixed: _Sides, count: int, allowed: Sequence[int]) -> _Sides:
+    """Say where free photographs of each group go: with those that are fixed, training before the others."""
+    decided = np.full(count, _FREE, np.uint8)
+    for side in (TESTING, VALIDATION, TRAINING):
+        decided[group[fixed == side]] = side if side in allowed else TRAINING
+    return decided
+
+
+def _wanted_sides(different: int, request: SplitRequest, allowed: Sequence[int]) -> list[int]:
+    shares = {TESTING: request.testing_percentage, VALIDATION: request.validation_percentage}
+    more = [side for side, share in shares.items() if share and different >= 3 and side in allowed]
+    return [TRAINING, *more]
+
+
+def _class_notes(catalog: Catalog, units: Units, wanted: Sequence[Sequence[int]], what: str) -> list[str]:
+    notes = []
+    used = set(units.sides.tolist())
+    for label, name in enumerate(catalog.labels):
+        count = len(units.members[label])
+        missing = set(units.missing(label, sorted({*wanted[label], *used})))
+        if count and TRAINING in missing:
+            raise UsageError(f"class {printable(name)!r} is left no photograph to train on; put one on training")
+        if count < 3:
+            notes.append(
+                f"class {printable(name)!r} has {count} {what}, too few to be trained on, validated and "
+                "tested: cross-validated accuracy is the number to look at, not the final test's"
+            )
+        elif missing:
+            notes.append(
+                f"class {printable(name)!r} has no photograph for {sides_in_words(missing)}: cross-validated accuracy "
+                "is the number to look at"
+            )
+    return notes
+
+
+def _torn_notes(catalog: Catalog, keys: Sequence[bytes], sides: _Sides, plan: SplitPlan) -> list[str]:
+    """Say which copies and groups lie on two sides, because a file or folders put them there."""
+    if not plan.file.sides and not catalog.side_folders:
+        return []
+    side_of: dict[bytes, int] = {}
+    torn = [i for i, key in enumerate(keys) if side_of.setdefault(key, int(sides[i])) != sides[i]]
+    if not torn:
+        return []
+    first = keys.index(keys[torn[0]])
+    paths = [printable(catalog.records[i].path) for i in (first, torn[0])]
+    return [
+        f"{len({keys[i] for i in torn})} photographs or groups lie on two sides, such as {paths[0]!r} and "
+        f"{paths[1]!r}, because their folders or --split_file put them there: accuracy will look better than it is"
+    ]
+
+
+def _poets_notes(catalog: Catalog, sides: _Sides, request: SplitRequest) -> list[str]:
     """Say which class lies on no photograph of a side; the rule itself gives no such promise."""
     if TRAINING not in sides:
         raise UsageError(
@@ -141,74 +255,8 @@ def _poets_notes(catalog: Catalog, sides: npt.NDArray[np.uint8], request: SplitR
     ]
 
 
-def _fill_empty_sides(
-    names: Sequence[str],
-    labels: npt.NDArray[np.intp],
-    shas: list[bytes],
-    places: npt.NDArray[np.float64],
-    sides: npt.NDArray[np.uint8],
-    request: SplitRequest,
-) -> list[str]:
-    """Move single photographs so that every class has each side it is large enough for; ``sides`` is changed."""
-    copies = defaultdict(list)
-    for index, sha in enumerate(shas):
-        copies[sha].append(index)
-    members = [_different(np.flatnonzero(labels == label).tolist(), shas) for label in range(len(names))]
-    shared = {sha for sha, where in copies.items() if len({int(labels[i]) for i in where}) > 1}
-    # Training first, for every class. Then only photographs of one class alone are moved, so that filling a side of
-    # one class never empties another's.
-    for found in members:
-        own = [i for i in found if shas[i] not in shared]
-        _move_one(TRAINING, [TRAINING], found, own or found, places, sides, [copies[shas[i]] for i in own or found])
-    for found in members:
-        own = [i for i in found if shas[i] not in shared]
-        for side in (wanted := _wanted_sides(len(found), request))[1:]:
-            _move_one(side, wanted, found, own, places, sides, [copies[shas[i]] for i in own])
-    return [
-        f"class {name!r} has {len(found)} different photographs, too few to be trained on, validated and "
-        "tested: cross-validation covers it, the final test does not"
-        for name, found in zip(names, members, strict=True)
-        if len(found) < 3
-    ]
-
-
-def _different(indices: list[int], shas: list[bytes]) -> list[int]:
-    """One index a content: the first."""
-    return list({shas[i]: i for i in reversed(indices)}.values())[::-1]
-
-
-def _wanted_sides(different: int, request: SplitRequest) -> list[int]:
-    wanted = [TRAINING]
-    if request.testing_percentage and different >= 3:
-        wanted.append(TESTING)
-    if request.validation_percentage and different >= 3:
-        wanted.append(VALIDATION)
-    return wanted
-
-
-def _move_one(
-    side: int,
-    wanted: list[int],
-    members: list[int],
-    movable: list[int],
-    places: npt.NDArray[np.float64],
-    sides: npt.NDArray[np.uint8],
-    copies: list[list[int]],
-) -> None:
-    """If no member lies on the side, move the one whose place is nearest to it, off a side that can spare one."""
-    here = Counter(sides[members].tolist())
-    if side in here:
-        return
-    spare = [k for k, i in enumerate(movable) if sides[i] not in wanted or here[int(sides[i])] > 1]
-    if not spare:
-        return
-    # Training lies at the upper end of 0 to 100, the other two at the lower: nearest is largest or smallest.
-    nearest = (max if side == TRAINING else min)(spare, key=lambda k: float(places[movable[k]]))
-    sides[copies[nearest]] = side
-
-
 def split_csv(catalog: Catalog, sha256s: Sequence[bytes], split: Split) -> str:
-    """Write the split as a table.
+    """Write the split as a table, which --split_file reads back.
 
     Args:
         catalog: the photographs.
@@ -216,11 +264,13 @@ def split_csv(catalog: Catalog, sha256s: Sequence[bytes], split: Split) -> str:
         split: the side of each.
 
     Returns:
-        CSV with the columns path, label, split, sha256.
+        CSV with the columns path, label, split, sha256, and group where groups are used.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "label", "split", "sha256"])
-    for record, sha, side in zip(catalog.records, sha256s, split.sides, strict=True):
-        table.writerow([record.path, catalog.labels[record.label], SIDE_NAMES[side], sha.hex()])
+    more = [] if split.groups is None else ["group"]
+    table.writerow(["path", "label", "split", "sha256", *more])
+    for index, (record, sha, side) in enumerate(zip(catalog.records, sha256s, split.sides, strict=True)):
+        group = [] if split.groups is None else [split.groups[index]]
+        table.writerow([record.path, catalog.labels[record.label], SIDE_NAMES[side], sha.hex(), *group])
     return text.getvalue()

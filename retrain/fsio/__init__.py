@@ -17,7 +17,7 @@ from retrain.fsio.files import (
     write_text,
     write_together,
 )
-from retrain.fsio.folders import move_folder, remove, staging
+from retrain.fsio.folders import move_folder, open_staged, remove, staging
 from retrain.fsio.locks import locked
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "move_folder",
     "open_log",
     "open_partial",
+    "open_staged",
     "remove",
     "replacing",
     "safe_join",

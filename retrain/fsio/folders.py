@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from retrain.fsio.files import process_is_gone, sync_directory
 
@@ -34,6 +35,20 @@ def staging(folder: str | Path) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def open_staged(target: str | Path) -> BinaryIO:
+    """Open a new file in a staging folder; move_folder syncs it.
+
+    Args:
+        target: a file that must not exist yet; its folder is made.
+
+    Returns:
+        A binary file to write into, buffered.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.open("xb")
 
 
 def move_folder(source: str | Path, target: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Cross-validation: every photograph is classified by a head that has not seen it, nor a copy of it.
+"""Cross-validation: every photograph is classified by a head that has not seen it, nor a copy, nor one of its group.
 
 Stone, "Cross-validatory choice and assessment of statistical predictions", 1974, JRSS B 36(2).
 """
@@ -22,7 +22,7 @@ def assign_folds(labels: Indices, sha256s: Sequence[bytes], folds: int) -> Indic
 
     Args:
         labels: intp (N,).
-        sha256s: digest of each photograph.
+        sha256s: digest of each photograph, or the key of its group (Split.keys), which stays together as copies do.
         folds: how many.
 
     Returns:
@@ -72,7 +72,7 @@ def cross_validate(
     Args:
         features: rows or float32, (N, D); more rows may stand behind those of the N photographs.
         labels: intp, the class of each row.
-        sha256s: digest of each photograph, N of them.
+        sha256s: digest of each photograph or key of its group, N of them.
         recipe: how each head is trained; the last step is kept, since no fold is left to choose one.
         class_count: C.
         folds: at most N are used.

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ import numpy as np
 
 from retrain import fsio, storage
 from retrain.bundle import Bundle
-from retrain.dataset import TESTING, TRAINING
-from retrain.dataset.split import SIDE_NAMES
+from retrain.config.inputs import archive_kind
+from retrain.console import Console
+from retrain.dataset import TESTING, TRAINING, find_folder
+from retrain.dataset.sides import SIDE_NAMES
+from retrain.dataset.unpacking import step_into
 from retrain.errors import ModelError, UsageError
 from retrain.exporters.litert.int8 import calibration_rows
 from retrain.exporters.making import Source
@@ -100,6 +103,20 @@ class EarlierRun:
             return []
         return [path for path in self._paths(np.arange(len(self.rows))) if not os.path.isfile(path)]  # noqa: PTH113
 
+    def moved(self, folder: str) -> EarlierRun:
+        """Look for the photographs elsewhere: in a folder, or in the only folder in it.
+
+        Args:
+            folder: an unpacked archive.
+
+        Returns:
+            The run, whose photographs need not be there either.
+        """
+        return min(
+            (replace(self, image_dir=place) for place in (folder, str(step_into(Path(folder))))),
+            key=lambda run: len(run.missing()),
+        )
+
     def _labels(self) -> Indices:
         number = {label: index for index, label in enumerate(self.bundle.labels)}
         return np.array([number[row["label"]] for row in self.rows], np.intp)
@@ -111,12 +128,13 @@ class EarlierRun:
         return tuple(os.path.join(self.image_dir, *self.rows[index]["path"].split("/")) for index in chosen)
 
 
-def open_run(given: str, image_dir: str = "") -> EarlierRun:
+def open_run(given: str, image_dir: str = "", console: Console | None = None) -> EarlierRun:
     """Find what a run left.
 
     Args:
         given: path of its .pb, or of the folder that this lies in.
-        image_dir: where the photographs lie now; empty: where they lay then.
+        image_dir: where the photographs lie now, or the archive with them; empty: where they lay then.
+        console: shown how far unpacking is; None says nothing.
 
     Returns:
         The run.
@@ -132,10 +150,14 @@ def open_run(given: str, image_dir: str = "") -> EarlierRun:
         raise ModelError(f"{tflite} is not the file that {graph} was written with; copy both from one run")
     config = _config_of(graph)
     run = EarlierRun(
-        graph, bundle, _split_of(graph, bundle), image_dir or config["image_dir"], config["model_dir"],
+        graph, bundle, _split_of(graph, bundle), image_dir or config["image_root"], config["model_dir"],
         config["weights"], config["seed"],
     )  # fmt: skip
     missing = run.missing()
+    archive = image_dir or config["image_dir"]
+    if missing and archive_kind(archive):
+        run = run.moved(find_folder(archive, config["bottleneck_dir"], console or Console(quiet=True)))
+        missing = run.missing()
     if missing:
         raise UsageError(
             f"expected the {len(run.rows)} photographs of the run in {run.image_dir}, but {len(missing)} are not there "
@@ -157,8 +179,11 @@ def _graph_of(path: Path) -> Path:
 def _config_of(graph: Path) -> dict[str, Any]:
     path = beside(graph, ".metrics.json")
     try:
-        config: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))["config"]
-        return {name: config[name] for name in ("image_dir", "model_dir", "weights", "seed")}
+        metrics = json.loads(Path(path).read_text(encoding="utf-8"))
+        config: dict[str, Any] = metrics["config"]
+        names = ("image_dir", "bottleneck_dir", "model_dir", "weights", "seed")
+        # Where the photographs lay: not --image_dir where that is an archive, or none and a list in its place.
+        return {name: config[name] for name in names} | {"image_root": metrics.get("image_root", config["image_dir"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"expected {path}, which the run wrote, to say what it was told: {error}") from error
 

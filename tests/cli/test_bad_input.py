@@ -74,7 +74,7 @@ def test_one_class_and_an_empty_class_are_refused(place: Place) -> None:
     assert run.returncode == 2
     assert run.stderr == (
         "retrain: class folder 'photos/two' holds no images (its sub-folder 'deep' is not read: photographs must lie "
-        "directly in it); put photographs into it or take it away\n"
+        "directly in it, or --recursive be given); put photographs into it or take it away\n"
     )
     assert not (place.folder / "tf_files").exists()
 

@@ -1,0 +1,111 @@
+"""What of an archive is unpacked: files and folders under plain names, in bounded number and size, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+from retrain.dataset.members import FILE, FOLDER, Member
+from retrain.errors import UsageError
+
+MAX_FILES = 100_000
+MAX_UNPACKED_BYTES = 8 << 30
+# Photographs are packed already: an archive of them unpacks to little more than its own size.
+MAX_RATIO = 100
+# So much is harmless, however small the archive.
+_FREE_BYTES = 1 << 20
+_MAX_DEPTH = 32
+_MAX_NAME_BYTES = 255
+# Names that mean something else on Windows, or cannot be there; an archive is to give the same folder on every system.
+_BAD_CHARACTER = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
+
+
+class Guard:
+    """Judges the members of one archive, in order.
+
+    Args:
+        source: what the archive is called in messages.
+        archive_bytes: its size.
+    """
+
+    def __init__(self, source: str, archive_bytes: int) -> None:
+        self._source = source
+        self.allowed_bytes = min(MAX_UNPACKED_BYTES, max(MAX_RATIO * archive_bytes, _FREE_BYTES))
+        self._archive_bytes = archive_bytes
+        self._spelt: dict[str, tuple[str, str]] = {}
+        self._files: set[str] = set()
+        self.count = self.total_bytes = 0
+
+    def judge(self, member: Member) -> tuple[str, str]:
+        """Look at the next member.
+
+        Args:
+            member: of the archive.
+
+        Returns:
+            Its name without "./" and with single slashes, and what is wrong with it, in words; empty when nothing is.
+
+        Raises:
+            UsageError: there are too many, or they unpack to too much; the rest need not be looked at.
+        """
+        self.count += 1
+        self.total_bytes += max(member.size, 0)
+        self._check_bounds()
+        name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
+        if member.kind not in (FILE, FOLDER):
+            return name, f"is {member.kind}"
+        if member.kind == FOLDER and not name and not member.name.startswith("/"):
+            return "", ""  # the "./" that tar writes for the folder itself
+        return name, _name_problem(member.name) or self._collision(name, member.kind)
+
+    def _check_bounds(self) -> None:
+        advice = "if you trust it, unpack it yourself and give the folder as --image_dir"
+        if self.count > MAX_FILES:
+            raise UsageError(f"expected {self._source} to hold at most {MAX_FILES:,} files, got more; {advice}")
+        if self.total_bytes > MAX_UNPACKED_BYTES:
+            raise UsageError(
+                f"expected {self._source} to unpack to at most {MAX_UNPACKED_BYTES:,} bytes, got more; {advice}"
+            )
+        if self.total_bytes > self.allowed_bytes:
+            raise UsageError(
+                f"expected {self._source}, of {self._archive_bytes:,} bytes, to unpack to at most {MAX_RATIO} times "
+                f"that, got more, which photographs never do; {advice}"
+            )
+
+    def _collision(self, name: str, kind: str) -> str:
+        """Say which earlier name this one would be written over, on any system."""
+        path = PurePosixPath(name)
+        above = [(str(parent), FOLDER) for parent in path.parents if str(parent) != "."]
+        for spelt, what in [*reversed(above), (name, kind)]:
+            earlier, was = self._spelt.setdefault(_folded(spelt), (spelt, what))
+            if earlier != spelt:
+                return f"and {earlier!r} differ only by case or by Unicode form"
+            if was != what:
+                return f"is a file and a folder at once ({spelt!r})"
+        if kind == FILE and name in self._files:
+            return "is there twice"
+        self._files.add(name)
+        return ""
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _name_problem(name: str) -> str:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return "has an absolute name"
+    if ".." in parts:
+        return "leads out of the folder that it is unpacked into"
+    if not parts:
+        return "has no name"
+    if _BAD_CHARACTER.search(name):
+        return 'has a name with a control character or one of \\ : * ? " < > |, which Windows cannot have'
+    if any(_DEVICE.fullmatch(part) or part[-1] in ". " for part in parts):
+        return "has a name that means something else on Windows (a device, or a dot or space at its end)"
+    if len(parts) > _MAX_DEPTH or any(len(part.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES for part in parts):
+        return f"lies deeper than {_MAX_DEPTH} folders or has a name of more than {_MAX_NAME_BYTES} bytes"
+    return ""

@@ -1,0 +1,92 @@
+"""Which photographs a run is on: class folders, a list, an archive of either; looked at before anything is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from retrain import storage
+from retrain.config import RunConfig
+from retrain.config.inputs import archive_kind, unpack_place
+from retrain.console import Console
+from retrain.dataset.listing import scan_list
+from retrain.dataset.remote import scan_photographs
+from retrain.dataset.scan import Catalog, scan_folder
+from retrain.dataset.unpacking import inspect_archive, step_into, unpack_archive, unpacked_folder
+from retrain.errors import UsageError
+
+
+def find_photographs(config: RunConfig) -> tuple[list[str], Catalog | None]:
+    """List the photographs, without writing anything.
+
+    Args:
+        config: what a run is told; what its own checks find is not said again.
+
+    Returns:
+        One sentence a problem, and what was found; None where that cannot be known, or not before it is unpacked.
+    """
+    image_dir = config.image_dir
+    if config.image_list and not os.path.isfile(config.image_list):  # noqa: PTH113
+        return [], None
+    if archive_kind(image_dir):
+        place = unpack_place(config.bottleneck_dir)
+        try:
+            folder = unpacked_folder(image_dir, place)
+        except UsageError as error:
+            return list(error.problems), None
+        if not folder.is_dir():
+            return inspect_archive(image_dir, place), None
+        image_dir = str(folder)
+    elif not storage.is_folder(image_dir) and (image_dir or not config.image_list):
+        return [], None
+    catalog = _catalog_in(image_dir, config)
+    return list(catalog.problems), catalog
+
+
+def unpack_photographs(config: RunConfig, console: Console) -> None:
+    """Unpack the archive that --image_dir is, so that find_photographs lists it.
+
+    Args:
+        config: what a run is told; nothing was wrong with it.
+        console: shown how far it is.
+
+    Raises:
+        UsageError: the archive or its photographs are not to be used; nothing of it is left.
+    """
+    if not archive_kind(config.image_dir):
+        raise UsageError(
+            f"expected --image_dir={config.image_dir} to be there still; it has vanished while it was looked at"
+        )
+    place = unpack_place(config.bottleneck_dir)
+    console.line(f"Unpacking {config.image_dir} into {place}, once.")
+    unpack_archive(config.image_dir, place, console, lambda unpacked: _catalog_in(unpacked, config).problems)
+
+
+def find_folder(image_dir: str, bottleneck_dir: str, console: Console) -> str:
+    """Say where the photographs of an earlier run lie, unpacking its archive again where that is gone.
+
+    Args:
+        image_dir: a folder, a URL or an archive.
+        bottleneck_dir: the cache, beside which archives are unpacked.
+        console: shown how far it is.
+
+    Returns:
+        The folder or URL.
+
+    Raises:
+        UsageError: the archive cannot be read.
+    """
+    if not archive_kind(image_dir):
+        return image_dir
+    return str(unpack_archive(image_dir, unpack_place(bottleneck_dir), console, lambda _: ()))
+
+
+def _catalog_in(folder: str, config: RunConfig) -> Catalog:
+    """What a list names in a folder, or what its class folders hold; the archive's own folder is stepped into."""
+    if config.image_list:
+        return scan_list(config.image_list, folder, config.label_style)
+    if archive_kind(config.image_dir):
+        folder = str(step_into(Path(folder)))
+    if config.recursive:
+        return scan_folder(folder, config.label_style, subfolder_splits=config.subfolder_splits, recursive=True)
+    return scan_photographs(folder, config.label_style, subfolder_splits=config.subfolder_splits)

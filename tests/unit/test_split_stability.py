@@ -1,0 +1,95 @@
+"""The figure of the split: photographs of a real tree that change sides when it is added to, renamed and moved."""
+
+import shutil
+
+import pytest
+from support import catalog_of, digest, write_tree
+
+from retrain.dataset import TESTING, VALIDATION, SplitRequest, plan_split, scan_folder, split_csv, split_images
+from retrain.dataset.groups import group_keys
+from retrain.dataset.split import content_percentage
+
+REQUEST = SplitRequest("content", 10, 10)
+# Which of sixty contents ("photo 0" ...) lie on which side. Never change it without a new split rule.
+GOLDEN_VALIDATION = [9, 22, 46, 58]
+GOLDEN_TESTING = [12, 16, 18, 26, 30, 35]
+
+
+def tree_of(root, count, prefix, shot=""):
+    """Photographs in two classes, five of each plant."""
+    for label in ("oak", "elm"):
+        files = {
+            f"{prefix}{n // 5}_nohash_{shot}{n % 5}.jpg": f"{label} {prefix} {shot} {n}".encode()
+            for n in range(count // 2)
+        }
+        write_tree(root, {label: files})
+    return root
+
+
+def sides_of(root, group_by="", split_file=""):
+    catalog = scan_folder(str(root), "folder")
+    contents = [(root / record.path).read_bytes() for record in catalog.records]
+    shas = [digest(content) for content in contents]
+    plan, problems = plan_split(catalog, group_by, split_file)
+    assert problems == []
+    split = split_images(catalog, shas, REQUEST, plan)
+    return dict(zip(contents, split.sides.tolist(), strict=True)), split_csv(catalog, shas, split)
+
+
+def moved(before, after):
+    return sum(after[content] != side for content, side in before.items())
+
+
+@pytest.mark.parametrize("rule", ["", "nohash", "regex:plant[0-9]+"])
+def test_adding_a_thousand_renaming_a_thousand_and_moving_the_folder_move_none(tmp_path, rule):
+    root = tree_of(tmp_path / "photos", 2000, "plant")
+    before, _ = sides_of(root, rule)
+    assert len(before) == 2000
+    assert len(set(before.values())) == 3
+
+    tree_of(root, 500, "plant", "new")  # into groups that are there
+    tree_of(root, 500, "weed")  # and into new ones
+    added, _ = sides_of(root, rule)
+    assert (len(added), moved(before, added)) == (3000, 0)
+
+    for path in sorted(root.glob("*/*.jpg"))[::3]:
+        path.rename(path.with_name(path.name.replace("_nohash_", "_nohash_renamed_")))
+    assert len(list(root.glob("*/*_renamed_*"))) == 1000
+    renamed, _ = sides_of(root, rule)
+    assert moved(added, renamed) == 0
+
+    (tmp_path / "else").mkdir()
+    shutil.move(root, tmp_path / "else" / "where")
+    assert moved(renamed, sides_of(tmp_path / "else" / "where", rule)[0]) == 0
+
+
+def test_names_that_are_all_new_move_nothing_without_groups(tmp_path):
+    root = tree_of(tmp_path / "photos", 1000, "plant")
+    before, _ = sides_of(root)
+    for number, path in enumerate(sorted(root.glob("*/*.jpg"))):
+        path.rename(path.with_name(f"{number * 7919 % 1009}.png"))
+    assert moved(before, sides_of(root)[0]) == 0
+
+
+@pytest.mark.parametrize("count", [6, 10, 20, 40])
+def test_the_earlier_list_keeps_classes_where_they_were_that_are_too_small_for_it(tmp_path, count):
+    root = tree_of(tmp_path / "photos", count, "few")
+    before, table = sides_of(root)
+    (tmp_path / "old.csv").write_text(table)
+    tree_of(root, 1000, "more")
+    assert moved(before, sides_of(root, split_file=str(tmp_path / "old.csv"))[0]) == 0
+
+
+def test_the_golden_list():
+    contents = [f"photo {number}".encode() for number in range(60)]
+    catalog, shas = catalog_of({"a": contents, "b": [b"other %d" % number for number in range(60)]})
+    split = split_images(catalog, shas, REQUEST)
+    assert [i for i in split.indices(VALIDATION) if i < 60] == GOLDEN_VALIDATION
+    assert [i for i in split.indices(TESTING) if i < 60] == GOLDEN_TESTING
+
+
+def test_the_golden_list_of_groups():
+    keys = group_keys([f"group {number}" for number in range(60)], [digest(b"%d" % number) for number in range(60)])
+    places = [content_percentage(key) for key in keys]
+    assert [number for number, place in enumerate(places) if place < 10] == [13, 16, 27, 30, 47]
+    assert [number for number, place in enumerate(places) if 10 <= place < 20] == [2, 6, 9, 42, 58]
