@@ -48,8 +48,9 @@ def look_together(catalog: Catalog, prints: Fingerprints, features: Rows | None)
     counts = Counter(labels)
     found = class_findings(catalog.labels, [counts[label] for label in range(len(catalog.labels))])
     duplicates = find_duplicates(prints, features)
+    # Of ready-made side folders only, and only where each photograph lies in one: the lists go row by row.
     sides = [side for record in records if (side := catalog.side_of(record)) is not None]
-    found += duplicate_findings(duplicates, prints.paths, labels, sides or None)
+    found += duplicate_findings(duplicates, prints.paths, labels, sides if len(sides) == len(records) else None)
     if len(prints):
         found += quality_findings(prints, labels) + shortcut_findings(prints, labels, catalog.labels)
     table = duplicates_csv(duplicates, prints.paths, [catalog.labels[label] for label in labels])
