@@ -91,6 +91,32 @@ class Console:
             yield _PlainProgress(title, total, unit)
 
 
+class HeldConsole(Console):
+    """Keeps its lines until somebody else has said theirs; for what is done beside the main thing."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._held: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Keep one line.
+
+        Args:
+            text: the line, already safe to print.
+        """
+        self._held.append(text)
+
+    def release(self, console: Console) -> None:
+        """Print what was kept.
+
+        Args:
+            console: where.
+        """
+        for text in self._held:
+            console.line(text)
+        self._held.clear()
+
+
 def _ignore(count: int = 1) -> None:
     pass
 

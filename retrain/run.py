@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from retrain.bottlenecks import Features, Material, labels_of
 from retrain.bundle import Bundle
 from retrain.config import RunConfig, format_problems
 from retrain.config.handles import module_problem
-from retrain.console import Console
+from retrain.console import Console, HeldConsole
 from retrain.dataset import (
     TESTING,
     TRAINING,
@@ -51,6 +52,7 @@ from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, tra
 from retrain.images.dates import days_taken
 from retrain.observe import observers
 from retrain.publish import (
+    Saved,
     Training,
     beside,
     describe,
@@ -103,24 +105,43 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     journal.tell_catalog(catalog, console)
     backbone = prepare(config, spec, console)
     journal.tell_backbone(backbone, console)
-    features = gather(config, catalog, backbone, console)
-    split = divide(config, catalog, features, console)
-    table = split_csv(features.catalog, features.sha256s, split)
-    marks = config.distortions() | config.caveats()
-    bundle = describe(config, backbone, catalog.labels, recipe_of(config), table, marks)
-    material = gather_material(config, features, split, backbone, console)
+    tflite = place_of(config.output_graph, "tflite")
     with TensorFlowWorker() as worker:
-        if not is_repetition(bundle, place_of(config.output_graph, "tflite")):
-            worker.start()  # it imports TensorFlow while the head is trained
+        if not tflite.exists():
+            worker.start()  # it imports TensorFlow meanwhile, for the check of what will be written
+        features = gather(config, catalog, backbone, console)
+        split = divide(config, catalog, features, console)
+        table = split_csv(features.catalog, features.sha256s, split)
+        marks = config.distortions() | config.caveats()
+        bundle = describe(config, backbone, catalog.labels, recipe_of(config), table, marks)
+        material = gather_material(config, features, split, backbone, console)
+        if not is_repetition(bundle, tflite):
+            worker.start()
         head = train(config, backbone, material, split, bundle, console)
         training = Training(config, backbone, features, split, table, head, bundle)
-        saved = save_model(training, worker, console)
-        test, crossed = judge(config, backbone, features, material, split, head, console)
+        saved, test, crossed = save_and_judge(training, material, worker, console)
         if backbone.precision != "float32":
             tell_drift(config, features, backbone, head, console)
         console.line("Wrote " + ", ".join(saved.files))
         more = save_exports(training, saved, console)
     return RunResult(saved.bundle, head, test, crossed, len(features.skipped), saved.files + more)
+
+
+def save_and_judge(
+    training: Training, material: Material, worker: TensorFlowWorker, console: Console
+) -> tuple[Saved, Accuracy, Accuracy | None]:
+    """Write the model once it has been measured, and meanwhile find out how good its head is."""
+    held = HeldConsole(quiet=console.quiet)
+    with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
+        saving = pool.submit(save_model, training, worker, held)
+        try:
+            test, crossed = judge(training, material, console)
+        except BaseException:
+            worker.close()  # what is waiting for it need not be waited for
+            raise
+        saved = saving.result()
+    held.release(console)
+    return saved, test, crossed
 
 
 def check(config: RunConfig, console: Console | None = None) -> tuple[BackboneSpec, Catalog]:
@@ -240,16 +261,10 @@ def train(
         )
 
 
-def judge(
-    config: RunConfig,
-    backbone: PreparedBackbone,
-    features: Features,
-    material: Material,
-    split: Split,
-    head: Head,
-    console: Console,
-) -> tuple[Accuracy, Accuracy | None]:
+def judge(training: Training, material: Material, console: Console) -> tuple[Accuracy, Accuracy | None]:
     """Measure how good the head is, on the test photographs and by cross-validation, and write it down."""
+    config, backbone, head = training.config, training.backbone, training.head
+    features, split = training.features, training.split
     labels, names = labels_of(features), features.catalog.labels
     rows = split.indices(TESTING)
     if len(rows) and config.test_batch_size > 0:

@@ -61,7 +61,11 @@ def nodes() -> Iterator[Nodes]:
         from ray.cluster_utils import Cluster
 
         # By default Ray takes half a minute to miss a node.
-        missing = {"health_check_period_ms": 1000, "health_check_timeout_ms": 10_000, "health_check_failure_threshold": 3}
+        missing = {
+            "health_check_period_ms": 1000,
+            "health_check_timeout_ms": 10_000,
+            "health_check_failure_threshold": 3,
+        }
         head = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "_system_config": missing}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         yield Nodes(cluster)

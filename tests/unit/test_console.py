@@ -6,7 +6,7 @@ import pytest
 
 from retrain import console as console_module
 from retrain.commandline import exit_codes
-from retrain.console import Console, printable
+from retrain.console import Console, HeldConsole, printable
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,13 @@ def test_a_label_that_the_terminals_encoding_lacks_does_not_end_the_run(monkeypa
         Console().line("Looking for images in '银河': 30")
     assert code == [0]
     assert b"Looking for images" in kept.getvalue()
+
+
+def test_lines_that_are_held_come_behind_those_of_others_and_once(capsys):
+    held, console = HeldConsole(), Console()
+    held.line("beside")
+    held.warn("careful")
+    console.line("the main thing")
+    held.release(console)
+    held.release(console)
+    assert capsys.readouterr().out == "the main thing\nbeside\nWARNING: careful\n"
