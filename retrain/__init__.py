@@ -4,6 +4,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
 
     errors        every error raised on purpose, and its exit code
     fsio          every write to disk: temporary file, fsync, rename; locks
+    threads       work in a pool of threads, its answers in order
     storage       photographs wherever they lie: a path, or a URL that fsspec opens
     console       what a person sees: log lines and progress
     commandline   what both command lines share: parser, signals, exit codes

@@ -6,8 +6,7 @@ Which file is run by what, the room of runtimes knows; a model of this tool is r
 from __future__ import annotations
 
 import io
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from retrain.bundle import Bundle
 from retrain.errors import ImageError, ModelError
 from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
 from retrain.litert import usable_cores
+from retrain.threads import in_order
 
 if TYPE_CHECKING:
     from retrain.runtimes.request import Overrides
@@ -219,7 +219,7 @@ class Classifier:
             except ImageError as error:
                 return Result(index, path, (), error)
 
-        return _in_order(name, enumerate(images), threads or usable_cores(), in_flight)
+        return in_order(name, enumerate(images), threads or usable_cores(), in_flight)
 
     def _pixels(self, image: ImageLike) -> Pixels | Floats:
         spec = self.bundle.input_spec
@@ -253,23 +253,3 @@ def _lossless(picture: Image.Image) -> bytes:
     except Exception as error:  # as in decode_rgb: one opened from a damaged file is decoded only here
         raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
     return file.getvalue()
-
-
-def _in_order(
-    do: Callable[[tuple[int, ImageLike]], Result], items: Iterator[tuple[int, ImageLike]], threads: int, in_flight: int
-) -> Iterator[Result]:
-    """Do something with each item in a pool of threads; answers in the order of the items, taken as they are wanted."""
-    from concurrent.futures import Future, ThreadPoolExecutor  # 4 ms that a single photograph need not pay
-
-    waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
-    try:
-        for item in items:
-            waiting.append(pool.submit(do, item))
-            del item  # a picture of many megabytes, perhaps
-            if len(waiting) >= in_flight:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

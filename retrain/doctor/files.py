@@ -10,9 +10,7 @@ import os
 import re
 import stat
 import struct
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image
@@ -32,6 +30,7 @@ from retrain.errors import ImageError
 from retrain.images import LIMITS, read_image_file
 from retrain.images.opening import with_image
 from retrain.litert import usable_cores
+from retrain.threads import in_order
 
 # Files that are waited for at a time.
 _QUEUE = 64
@@ -100,23 +99,9 @@ def examine_files(jobs: Iterable[Job], advance: Advance, threads: int = 0) -> It
     Yields:
         One answer a job, in order.
     """
-    pool = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="examine")
-    waiting: deque[Future[FileFacts]] = deque()
-
-    def first() -> FileFacts:
-        facts = waiting.popleft().result()
+    for facts in in_order(examine, jobs, threads or usable_cores(), _QUEUE, wait=False):
         advance()
-        return facts
-
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(examine, job))
-            if len(waiting) >= _QUEUE:
-                yield first()
-        while waiting:
-            yield first()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        yield facts
 
 
 def examine(job: Job) -> FileFacts:

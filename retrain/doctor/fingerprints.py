@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +22,7 @@ from retrain.errors import ImageError
 from retrain.images import LIMITS, Floats, Pixels, decode_upright, read_image_file, resize_rgb
 from retrain.images.opening import with_image
 from retrain.litert import usable_cores
+from retrain.threads import in_order
 
 # Pixels a side of the picture that is measured, and of the thumbnail that is kept.
 MEASURED = 128
@@ -240,23 +239,9 @@ def gathered(paths: Sequence[str], found: Iterable[Fingerprint | ImageError]) ->
 def _read_all(
     full_paths: Sequence[str], advance: Callable[[], object], threads: int
 ) -> Iterator[Fingerprint | ImageError]:
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="fingerprint")
-    waiting: deque[Future[Fingerprint | ImageError]] = deque()
-
-    def first() -> Fingerprint | ImageError:
-        answer = waiting.popleft().result()
+    for answer in in_order(_read_one, full_paths, threads, _QUEUE, wait=False):
         advance()
-        return answer
-
-    try:
-        for path in full_paths:
-            waiting.append(pool.submit(_read_one, path))
-            if len(waiting) >= _QUEUE:
-                yield first()
-        while waiting:
-            yield first()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        yield answer
 
 
 def _read_one(path: str) -> Fingerprint | ImageError:

@@ -84,5 +84,5 @@ def test_the_inference_side_imports_nothing_of_the_training_side():
     rooms = {name.split(".")[1] for name in eval(child.stdout)}  # noqa: S307 - our own print
     assert rooms <= {
         "bundle", "classifier", "commandline", "console", "errors", "images", "graphs", "label", "litert", "fsio",
-        "modelfile", "storage",
+        "modelfile", "storage", "threads",
     }  # fmt: skip
