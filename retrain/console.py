@@ -97,24 +97,28 @@ class HeldConsole(Console):
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
         self._held: list[str] = []
+        self._released: Console | None = None
 
     def line(self, text: str) -> None:
-        """Keep one line.
+        """Keep one line, or print it where the others have been printed.
 
         Args:
             text: the line, already safe to print.
         """
-        self._held.append(text)
+        if self._released is not None:
+            self._released.line(text)
+        else:
+            self._held.append(text)
 
     def release(self, console: Console) -> None:
-        """Print what was kept.
+        """Print what was kept, and from now on whatever comes.
 
         Args:
             console: where.
         """
-        for text in self._held:
-            console.line(text)
-        self._held.clear()
+        self._released = console
+        while self._held:
+            console.line(self._held.pop(0))
 
 
 def _ignore(count: int = 1) -> None:

@@ -89,7 +89,7 @@ def test_photographs_that_moved_are_asked_for(copy: Path, tmp_path: Path) -> Non
     run = tmp_path / "run"
     shutil.copytree(copy, run)
     metrics = json.loads((run / "retrained_graph.metrics.json").read_text())
-    metrics["config"]["image_dir"] = str(tmp_path / "gone")
+    metrics["config"]["image_dir"] = metrics["image_root"] = str(tmp_path / "gone")
     (run / "retrained_graph.metrics.json").write_text(json.dumps(metrics))
     (run / "retrained_graph_fp16.tflite").unlink(missing_ok=True)
     refused = export(run, "--format", "tflite_fp16")

@@ -157,7 +157,8 @@ def test_misclassified_test_images_are_listed_as_the_original_lists_them(place: 
     )
     lines = run.stdout.splitlines()
     start = lines.index("=== MISCLASSIFIED TEST IMAGES ===")
-    listed = [line for line in lines[start + 1 :] if not line.startswith("Wrote ")]
+    end = next(number for number, line in enumerate(lines) if line.startswith("Exports, run on "))
+    listed = lines[start + 1 : end]
     right, count = map(int, re.search(r"Final test accuracy = ([\d.]+)% \(N=(\d+)\)", run.stdout).group(2, 2))
     metrics = json.loads((place.folder / "tf_files/retrained_graph.metrics.json").read_text())
     assert right == count == metrics["test"]["count"]

@@ -110,4 +110,5 @@ def test_lines_that_are_held_come_behind_those_of_others_and_once(capsys):
     console.line("the main thing")
     held.release(console)
     held.release(console)
-    assert capsys.readouterr().out == "the main thing\nbeside\nWARNING: careful\n"
+    held.line("later")
+    assert capsys.readouterr().out == "the main thing\nbeside\nWARNING: careful\nlater\n"
