@@ -95,13 +95,14 @@ def answers_of(name: str, place: Path, yardstick: Yardstick, worker: TensorFlowW
     return _RUNNERS[name](place, yardstick, worker)
 
 
-def answers_to_files(name: str, place: Path, yardstick: Yardstick, worker: TensorFlowWorker) -> Floats:
+def answers_to_files(name: str, place: Path, files: list[str], folder: Path, worker: TensorFlowWorker) -> Floats:
     """Run an export that decodes by itself on the files of photographs.
 
     Args:
         name: "graph" or "saved_model".
         place: its file or folder.
-        yardstick: the photographs; those of ``yardstick.files(name)`` are taken.
+        files: paths of M photographs, of ``Yardstick.files``.
+        folder: for what the child process writes.
         worker: runs it.
 
     Returns:
@@ -110,8 +111,7 @@ def answers_to_files(name: str, place: Path, yardstick: Yardstick, worker: Tenso
     Raises:
         RetrainError: it cannot be run.
     """
-    scores = yardstick.folder / f"{name}_files.npy"
-    files = yardstick.files(name)[1]
+    scores = folder / f"{name}_files.npy"
     worker.call(f"{_CHILD_OF[name]}:score_files", place=str(place), files=files, scores=str(scores))
     return _load(scores)
 

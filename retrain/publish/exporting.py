@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,11 @@ def measure_base(export: Export, model: Model, record: Record | None, expected: 
         fsio.write_bytes(folder / "model.pb", model.graph)
         fsio.write_bytes(folder / "model.tflite", model.tflite)
         scale = _Scale(export, folder, model.tflite)
-        rows = tuple(scale.measure(name, folder / f"model{FORMATS[name].ending}", expected) for name in ALWAYS)
+        # The LiteRT file first: its answers are what the graph's are compared with.
+        measured = [
+            scale.measure(name, folder / f"model{FORMATS[name].ending}", expected) for name in ("tflite", "graph")
+        ]
+        rows = tuple(reversed(measured))
     tell_header(export.compared.words, export.console)
     for row in rows:
         tell_row(row, export.console)
@@ -198,12 +203,18 @@ class _Scale:
     def __init__(self, export: Export, folder: Path, tflite: bytes) -> None:
         self._export, self._folder = export, folder
         self._yardstick = Yardstick(export.compared.paths, export.compared.labels, export.spec, folder)
-        self._reference = score_all(tflite_scorer(tflite, export.spec), self._yardstick.pixels)
+        self._tflite = tflite
+
+    @cached_property
+    def _reference(self) -> Floats:
+        return score_all(tflite_scorer(self._tflite, self._export.spec), self._yardstick.pixels)
 
     def measure(self, name: str, place: Path, expected: Floats | None) -> Row:
         """Run one export and say how it answers."""
         entry, yardstick = FORMATS[name], self._yardstick
         answers = answers_of(name, place, yardstick, self._export.worker)
+        if name == "tflite":
+            self._reference = answers.scores  # it is that very file: no need to run it again
         reference = self._reference if expected is None or name != "tflite" else expected
         # Reduced precision is held to the plain count.
         tie = 2 * entry.max_difference if entry.min_agreement == 1 else 0.0
@@ -212,10 +223,10 @@ class _Scale:
         return self._row(entry, place, answers, parity, files, reference is self._reference)
 
     def _files(self, name: str, place: Path) -> _Fed:
-        numbers, _ = self._yardstick.files(name)
+        numbers, files = self._yardstick.files(name)
         if not numbers:
             return _Fed()
-        scores = answers_to_files(name, place, self._yardstick, self._export.worker)
+        scores = answers_to_files(name, place, files, self._folder, self._export.worker)
         read = (scores != UNREAD).any(axis=1)
         unread = int((~read).sum())
         if unread == len(numbers):
