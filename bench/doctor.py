@@ -24,12 +24,12 @@ from common import add_backbone, print_table, save, say
 from photographs import class_folders
 from PIL import Image, ImageEnhance, ImageOps
 
+from retrain.alike.fingerprints import HASH_BITS, THUMBNAIL, Fingerprint, Fingerprints, fingerprint, gathered
+from retrain.alike.pairs import Duplicates, find_duplicates
 from retrain.backbones import FrozenBackbone, find_backbone, prepare_backbone
 from retrain.console import Console
 from retrain.dataset import Catalog, ImageRecord
 from retrain.dataset.split import SplitRequest, split_images
-from retrain.doctor.duplicates import Duplicates, find_duplicates
-from retrain.doctor.fingerprints import HASH_BITS, THUMBNAIL, Fingerprint, Fingerprints, fingerprint, gathered
 from retrain.doctor.shortcuts import find_shortcuts
 from retrain.images import Floats, decode_upright
 
@@ -122,7 +122,7 @@ def near_duplicates(name: str, contents: Sequence[bytes], extract: FrozenBackbon
     originals, vectors = _measured(contents, extract)
     own = find_duplicates(_table(originals), vectors)
     lines = [Line(name, "pairs in the set as it is", "", str(len(own.pairs)))]
-    for number, (kind, copy) in enumerate(_COPIES.items()):
+    for number, (kind, copy) in enumerate(COPIES.items()):
         made = [copy(decode_upright(data, _WHOLE, _WHOLE), _rng(number, row)) for row, data in enumerate(contents)]
         copies, their_vectors = _measured(made, extract)
         prints, both = _table([*originals, *copies]), np.concatenate([vectors, their_vectors])
@@ -194,7 +194,7 @@ def _cut(image: Image.Image, share: float, rng: np.random.Generator) -> Image.Im
     )
 
 
-_COPIES: dict[str, Callable[[Image.Image, np.random.Generator], bytes]] = {
+COPIES: dict[str, Callable[[Image.Image, np.random.Generator], bytes]] = {
     "60 % of the size": lambda image, _: _jpeg(_scaled(image, 0.6)),
     "JPEG quality 40": lambda image, _: _jpeg(image, 40),
     "cut by 5 %": lambda image, rng: _jpeg(_cut(image, 0.05, rng)),

@@ -18,6 +18,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     graphs        frozen graphs as data: what is allowed, what they are
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
+    alike         which photographs are the same picture, scaled, cut or compressed anew
     engines       where extraction runs: threads of this machine, or a Ray cluster
     head          the new layer, trained on the matrix; cross-validation
     evaluate      accuracy with its interval, confusion, the plain sentence
@@ -29,6 +30,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     journal       what a run says
     observe       who watches the training: log, TensorBoard, intermediate graphs
     publish       what a run leaves on the disk
+    survey        what is wrong with how the folders lie, by names alone
     gather        config -> features: which cache, which engine, which backbone
     run           run(config) -> RunResult: the story on one page
     doctor        what is wrong with a folder of photographs, before anything is trained on it

@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from retrain.errors import ModelError
-from retrain.images import InputSpec
+from retrain.images import InputSpec, SkyStretch
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # What format 1 did not have; those models are read as if they said this.
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
+# What formats 1 and 2 did not have.
+_ADDED_IN_3 = {"sky": None}
 # Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of
 # LiteRT, ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
 GRAPH_NODE = "retrain/bundle"
@@ -50,6 +52,7 @@ class Bundle:
         unknown_threshold: a photograph whose best score is lower is "unknown"; 0: none is.
         temperature: that the logits were divided by before the softmax; it is inside the weights. 1: as trained.
         date: when it was trained, ISO 8601 in UTC; empty in format 1.
+        sky: how pictures with more than 8 bits a value were stretched, and are to be; None: as any, see InputSpec.
         format: version of this record.
     """
 
@@ -75,12 +78,13 @@ class Bundle:
     unknown_threshold: float = 0.0
     temperature: float = 1.0
     date: str = ""
+    sky: SkyStretch | None = None
     format: int = FORMAT_VERSION
 
     @property
     def input_spec(self) -> InputSpec:
         """Size and scaling of the input."""
-        return InputSpec(self.input_height, self.input_width, self.input_mean, self.input_std)
+        return InputSpec(self.input_height, self.input_width, self.input_mean, self.input_std, self.sky)
 
     def to_json(self) -> bytes:
         """Write the record.
@@ -113,12 +117,13 @@ def bundle_from_json(data: bytes, source: str) -> Bundle:
         raise ModelError(
             f"{source}: expected a description of format 1 to {FORMAT_VERSION}, got {version!r}; update this package"
         )
-    if version == 1:
-        raw = {**_ADDED_IN_2, **raw, "format": FORMAT_VERSION}
+    if version < FORMAT_VERSION:
+        raw = {**(_ADDED_IN_2 if version == 1 else {}), **_ADDED_IN_3, **raw, "format": FORMAT_VERSION}
     problem = _shape_problem(raw)
     if problem:
         raise ModelError(f"{source}: its description is damaged ({problem}); train the model again")
-    return Bundle(**{**raw, "labels": tuple(raw["labels"])})
+    sky = None if raw["sky"] is None else SkyStretch(**raw["sky"])
+    return Bundle(**{**raw, "labels": tuple(raw["labels"]), "sky": sky})
 
 
 def _shape_problem(raw: dict[str, Any]) -> str:
@@ -139,4 +144,13 @@ def _shape_problem(raw: dict[str, Any]) -> str:
             return name
     if not 0 <= raw["unknown_threshold"] <= 1 or raw["temperature"] <= 0:
         return "unknown_threshold or temperature"
-    return "" if raw["input_std"] else "input_std is 0"
+    return _sky_problem(raw["sky"]) if raw["input_std"] else "input_std is 0"
+
+
+def _sky_problem(sky: object) -> str:
+    if sky is None:
+        return ""
+    if not isinstance(sky, dict) or set(sky) != {field.name for field in fields(SkyStretch)}:
+        return "sky"
+    problem = SkyStretch(**sky).problem()
+    return f"sky: {problem}" if problem else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
 import numpy as np
 
 from retrain import journal
+from retrain.alike import Look, near_duplicates
 from retrain.backbones import Bfloat16Backbone, FrozenBackbone, PreparedBackbone
 from retrain.backbones.bfloat16 import threads_for
 from retrain.bottlenecks import (
@@ -75,6 +77,35 @@ def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, cons
             journal.tell_verified(features, damage, console)
         journal.tell_features(features, store, listing, console)
     return features
+
+
+def gather_alike(
+    config: RunConfig,
+    features: Features,
+    backbone: PreparedBackbone,
+    console: Console,
+    seen: Mapping[bytes, Look] | None = None,
+) -> list[tuple[int, int]]:
+    """Find photographs that are near duplicates of others.
+
+    Args:
+        config: what to do.
+        features: of all photographs.
+        backbone: its files present and whole.
+        console: where to say how it goes.
+        seen: digest -> looks of photographs that need not be read for them.
+
+    Returns:
+        Pairs of indices; none with --near_duplicates=ignore.
+
+    Raises:
+        CacheError: the cache cannot be used.
+    """
+    if config.near_duplicates == "ignore":
+        return []
+    path = cache_path(config.bottleneck_dir, backbone.spec.name, backbone.fingerprint)
+    with BottleneckStore(path, backbone.fingerprint, backbone.spec.feature_width) as store:
+        return near_duplicates(features, store, console, config.threads, backbone.spec.input_spec.sky, seen)
 
 
 def gather_material(

@@ -33,6 +33,19 @@ def tell_catalog(catalog: Catalog, console: Console) -> None:
         console.warn(f"left out {count}: {reason}")
 
 
+def tell_layout(lines: Sequence[str], console: Console) -> None:
+    """Say what is wrong with how the folders lie.
+
+    Args:
+        lines: sentences, how to learn more as the last; or nothing.
+        console: where to say it.
+    """
+    for line in lines[:-1]:
+        console.warn(line)
+    for line in lines[-1:]:
+        console.line(line)
+
+
 def tell_backbone(backbone: PreparedBackbone, console: Console) -> None:
     """Say which weights are used.
 
@@ -129,10 +142,12 @@ def tell_split(split: Split, console: Console) -> None:
     """
     training, validation, testing = (len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING))
     console.line(f"{training} photographs to train on, {validation} to validate, {testing} for the final test")
-    if split.groups is not None:
+    if split.groups is not None and split.by:
         grouped = [group for group in split.groups if group]
         alone = len(split.groups) - len(grouped)
         console.line(f"{len(grouped)} photographs lie in {len(set(grouped))} groups, {alone} stand alone")
+    if split.near:
+        console.line(split.near)
     for note in split.notes:
         console.warn(note)
 

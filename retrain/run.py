@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -47,9 +48,10 @@ from retrain.evaluate import Accuracy, confusion_matrix, measure_accuracy
 from retrain.exporters import frozen_graph
 from retrain.exporters.making import problems_of_formats
 from retrain.exporters.worker import TensorFlowWorker
-from retrain.gather import gather, gather_material, tell_drift
+from retrain.gather import gather, gather_alike, gather_material, tell_drift
 from retrain.head import ClassBalancedSampler, Head, Recipe, cross_validate, train_softmax
 from retrain.images.dates import days_taken
+from retrain.images.sky import sky_of
 from retrain.observe import observers
 from retrain.publish import (
     Saved,
@@ -64,6 +66,7 @@ from retrain.publish import (
     write_metrics,
 )
 from retrain.summaries import Summaries
+from retrain.survey import start_lines
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     console = console or Console(quiet=True)
     spec, catalog = check(config, console)
     journal.tell_catalog(catalog, console)
+    journal.tell_layout(start_lines(catalog, config.image_dir, config.image_list), console)
     backbone = prepare(config, spec, console)
     journal.tell_backbone(backbone, console)
     tflite = place_of(config.output_graph, "tflite")
@@ -110,7 +114,8 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
         if not tflite.exists():
             worker.start()  # it imports TensorFlow meanwhile, for the check of what will be written
         features = gather(config, catalog, backbone, console)
-        split = divide(config, catalog, features, console)
+        near = gather_alike(config, features, backbone, console)
+        split = divide(config, catalog, features, console, near)
         table = split_csv(features.catalog, features.sha256s, split)
         marks = config.distortions() | config.caveats()
         bundle = describe(config, backbone, catalog.labels, recipe_of(config), table, marks)
@@ -204,7 +209,9 @@ def prepare(config: RunConfig, spec: BackboneSpec, console: Console) -> Prepared
     else:
         given = Path(config.weights) if config.weights else None
         prepared = prepare_backbone(spec, folder, offline=config.offline, console=console, weights=given)
-    return replace(prepared, precision=config.precision)
+    # Sky pictures are stretched wherever this backbone's input is made; it is part of the fingerprint, too.
+    fed = replace(prepared.spec.input_spec, sky=sky_of(config))
+    return replace(prepared, precision=config.precision, spec=replace(prepared.spec, input_spec=fed))
 
 
 def hub_request(config: RunConfig) -> HubRequest:
@@ -214,15 +221,32 @@ def hub_request(config: RunConfig) -> HubRequest:
     )
 
 
-def divide(config: RunConfig, catalog: Catalog, features: Features, console: Console) -> Split:
+def divide(
+    config: RunConfig,
+    catalog: Catalog,
+    features: Features,
+    console: Console,
+    near: Sequence[tuple[int, int]] = (),
+) -> Split:
     """Decide which photographs are trained on, validated on and tested on."""
-    request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)
-    plan = plan_of(config, catalog, features.catalog, features.sha256s)
-    if config.group_by == "exif_date":
-        plan = with_days(plan, features.catalog, days_of(features.catalog))
-    split = split_images(features.catalog, features.sha256s, request, plan)
+    split = draw_split(config, catalog, features.catalog, features.sha256s, near)
     journal.tell_split(split, console)
     return split
+
+
+def draw_split(
+    config: RunConfig,
+    catalog: Catalog,
+    kept: Catalog,
+    sha256s: Sequence[bytes],
+    near: Sequence[tuple[int, int]],
+) -> Split:
+    """Give each photograph that could be read its side, by the flags of the split."""
+    request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)
+    plan = plan_of(config, catalog, kept, sha256s)
+    if config.group_by == "exif_date":
+        plan = with_days(plan, kept, days_of(kept))
+    return split_images(kept, sha256s, request, plan, near)
 
 
 def recipe_of(config: RunConfig) -> Recipe:
@@ -285,6 +309,7 @@ def judge(training: Training, material: Material, console: Console) -> tuple[Acc
                 config.cross_validation_folds,
                 advance,
                 material.training_rows,
+                by_size=split.groups is not None or bool(split.near),
             )
         crossed = measure_accuracy(crossed_scores, labels)
     journal.tell_results(test, crossed, console)

@@ -51,6 +51,16 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def scene(seed: int, size: tuple[int, int] = (200, 160)) -> Image.Image:
+    """A picture with structure at several scales, as photographs have."""
+    rng = np.random.default_rng(seed)
+    whole = np.zeros((size[1], size[0], 3))
+    for cells, strength in ((4, 120), (12, 70), (32, 50)):
+        coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        whole += strength / 255 * np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), float)
+    return Image.fromarray(whole.clip(0, 255).astype(np.uint8))
+
+
 def catalog_of(classes: Mapping[str, Iterable[bytes]], root: str = "photos") -> tuple[Catalog, list[bytes]]:
     """A catalog that exists in memory only, and the digest of each photograph."""
     records, shas = [], []

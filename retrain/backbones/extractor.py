@@ -14,7 +14,7 @@ import numpy as np
 
 from retrain.distortions import UNDISTORTED, Distortion, apply
 from retrain.errors import NumericalError
-from retrain.images import Floats, InputSpec, Pixels, decode_rgb, decode_upright, normalise
+from retrain.images import LIMITS, Floats, InputSpec, Pixels, decode_rgb, decode_upright, normalise
 from retrain.litert import OpenModel, open_model
 
 
@@ -87,7 +87,7 @@ class FrozenBackbone:
             ImageError: the bytes are not an image that is read.
         """
         spec = self._input_spec
-        image = decode_upright(data, *self._distortion.least_size(spec))
+        image = decode_upright(data, *self._distortion.least_size(spec), LIMITS, spec.sky)
         drawn = [self._distortion.draw(sha256, number) for number in numbers]
         # Flips and turns alone make only 8 pictures; each different one is run once.
         vectors = {view: self.features(apply(image, view, spec)) for view in dict.fromkeys(drawn)}

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from retrain import fsio
@@ -52,12 +52,14 @@ class PreparedBackbone:
             "architecture": self.spec.name,
             "builder": self.spec.builder,
             "weights": self.weights.sha256,
-            "input": asdict(self.spec.input_spec),
+            "input": self.spec.input_spec.numbers,
             "preprocessing": PREPROCESSING_VERSION,
             "conversion": _conversion_version(self.spec),
         }
         if self.precision != "float32":  # which keeps the fingerprints of before there was a choice
             facts["precision"] = self.precision
+        if self.spec.input_spec.sky is not None:  # likewise
+            facts["sky"] = self.spec.input_spec.sky.fingerprint
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -18,6 +18,9 @@ from retrain.errors import CacheError, UsageError, did_you_mean
 # At most so many damages of one kind are told one by one.
 _PROBLEMS = 100
 
+# Stands for an architecture in the name of the file in which the doctor keeps what it found, see doctor/kept.py.
+DOCTOR = "doctor"
+
 
 @dataclass(frozen=True)
 class CacheStats:

@@ -112,7 +112,8 @@ def _marked(db: sqlite3.Connection) -> tuple[int, int, int]:
 def _sweep(db: sqlite3.Connection, width: int) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("DELETE FROM files WHERE (root, path) IN (SELECT root, path FROM gone)")
-    for table, key in (("vectors", "sha256"), ("unverified", "sha256"), ("views", "key")):
+    # looks_1 is alike/kept.py's: how photographs look that were compared with others.
+    for table, key in (("vectors", "sha256"), ("unverified", "sha256"), ("views", "key"), ("looks_1", "sha256")):
         if has_table(db, table):
             db.execute(f"DELETE FROM {table} WHERE {key} {_GOES}")  # noqa: S608 - names of ours
     db.execute("COMMIT")

@@ -76,11 +76,17 @@ def find_texts(folder: Path, catalog: Catalog) -> list[TextFile]:
     Returns:
         The texts whose photograph is there.
     """
-    by_class: dict[str, dict[str, ImageRecord]] = {}
+    by_place: dict[str, dict[str, ImageRecord]] = {}
     for record in catalog.records:
-        label, _, name = record.path.partition("/")
-        by_class.setdefault(label, {})[name] = record
-    return [text for label, records in by_class.items() for text in _texts_of_class(folder / label, records)]
+        place, _, name = record.path.rpartition("/")
+        by_place.setdefault(place, {})[name] = record
+    return [text for place, records in by_place.items() for text in _texts_of_class(_where(folder, place), records)]
+
+
+def _where(folder: Path, place: str) -> Path:
+    # The original knew class folders only: of those that a list names deeper, or from further above, it has the last.
+    whole = folder / place
+    return whole if whole.is_dir() else folder / place.rpartition("/")[2]
 
 
 def _texts_of_class(folder: Path, records: dict[str, ImageRecord]) -> Iterator[TextFile]:

@@ -2,7 +2,8 @@
 
 backbones.py lists, cache.py looks after the bottleneck caches, doctor.py looks at photographs, export.py writes a model
 in further formats, fetch.py gets photographs from addresses, separate.py sorts files into class folders, show.py says
-what a model file is, weights.py prepares a machine that has no network; common.py is what they share.
+what a model file is, weights.py prepares a machine that has no network; common.py is what they share, unpacked.py what
+cache says of unpacked archives.
 """
 
 from __future__ import annotations

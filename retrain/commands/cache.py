@@ -10,14 +10,16 @@ from retrain import storage
 from retrain.bottlenecks import BottleneckStore, cache_path
 from retrain.bottlenecks import transfer as texts
 from retrain.bottlenecks.export import load_export, write_npz, write_parquet, write_texts
-from retrain.bottlenecks.maintain import CacheStats, check_cache, find_caches, stats_of
+from retrain.bottlenecks.maintain import DOCTOR, CacheStats, check_cache, find_caches, stats_of
 from retrain.bottlenecks.prune import DAMAGED, delete_cache, prune
 from retrain.bottlenecks.trial import TOLERANCE, try_out
 from retrain.commandline import Parser
-from retrain.commands.common import add_model_dir, command_parser, read_flags
+from retrain.commands.common import add_model_dir, add_photographs, command_parser, photographs_of, read_flags
+from retrain.commands.unpacked import prune_unpacked, tell_unpacked
 from retrain.config import RunConfig
+from retrain.config.inputs import archive_kind
 from retrain.console import Console, printable
-from retrain.dataset import Catalog, scan_photographs
+from retrain.dataset import Catalog
 from retrain.errors import CacheError, RetrainError, UsageError, did_you_mean
 
 ACTIONS = ("stats", "verify", "prune", "export", "import")
@@ -26,9 +28,12 @@ FORMATS = ("npz", "parquet", "text")
 _SHOWN = 20
 _MB = 1e6
 
+_PHOTOGRAPHS = ("verify", "export", "import")
 # Which action each flag belongs to: a flag that would be ignored is refused.
 _BELONGS = {
-    "image_dir": ("verify", "export", "import"),
+    "image_dir": _PHOTOGRAPHS,
+    "image_list": _PHOTOGRAPHS,
+    "recursive": _PHOTOGRAPHS,
     "architecture": ("verify", "import"),
     "backbone_graph": ("verify", "import"),
     "bottleneck_tensor": ("verify", "import"),
@@ -43,14 +48,16 @@ _BELONGS = {
 _DESCRIPTION = """\
 Look after the bottleneck caches.
 
-    cache stats [NAME ...]      what is in each cache file, and what it takes on the disk
+    cache stats [NAME ...]      what is in each cache file, and what it takes on the disk; which archives lie unpacked
     cache verify [NAME ...]     SQLite's own check and every checksum; with --image_dir also the contents of its files;
                                 with --recompute, imported bottlenecks are computed again. Exit code 5: damage
-    cache prune [NAME ...]      takes out what nothing refers to any more, and gives the room back to the disk
+    cache prune [NAME ...]      takes out what nothing refers to any more, and gives the room back to the disk;
+                                without a NAME also what was unpacked of archives that are gone or hold other things
     cache export [NAME]         writes the vectors of an image folder for other programs
     cache import TEXT_DIR       takes in the text files of the original retrain.py
 
-A NAME is that of a file in --bottleneck_dir, with or without .sqlite; none means all of them."""
+A NAME is that of a file in --bottleneck_dir, with or without .sqlite; none means all of them.
+The photographs are named as for a run: --image_dir (a folder or an archive), --image_list, --recursive."""
 
 
 def cache(words: Sequence[str], console: Console) -> int:
@@ -71,7 +78,7 @@ def _read(words: Sequence[str]) -> argparse.Namespace:
     problems = [
         f"--{name} belongs to cache {' and '.join(actions)}, not to cache {given.action}; leave it away"
         for name, actions in _BELONGS.items()
-        if getattr(given, name) not in (None, False) and given.action not in actions
+        if getattr(given, name) not in (None, False, "") and given.action not in actions
     ]
     if given.action in ("export", "import") and len(given.names) > 1:
         problems.append(f"expected one name for cache {given.action}, got {' '.join(given.names)}")
@@ -86,7 +93,7 @@ def _parser() -> Parser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="cache files, or the folder to import")
     home = RunConfig().bottleneck_dir
     parser.add_argument("--bottleneck_dir", default=home, metavar="DIR", help=f"folder of the caches (default: {home})")
-    parser.add_argument("--image_dir", metavar="DIR", help="verify, export, import: the photographs")
+    add_photographs(parser, "verify, export, import: the photographs")
     add_model_dir(parser)
     backbone = "verify --recompute, import: the backbone that the text files are said to be of"
     parser.add_argument("--architecture", metavar="NAME", help=backbone)
@@ -111,10 +118,16 @@ def _stats(given: argparse.Namespace, console: Console) -> int:
         console.line(f"{path.name}: set aside as damaged, {_size(path.stat().st_size)}; cache prune --delete_cache")
     if not paths:
         console.line(f"no cache in {given.bottleneck_dir}")
+    if not given.names:
+        tell_unpacked(given.bottleneck_dir, console)
     return 0
 
 
 def _describe(stats: CacheStats) -> list[str]:
+    folders = [f"  {count:,} files of {printable(folder)}" for folder, count in stats.folders.items()]
+    if stats.architecture == DOCTOR:
+        found = f"  what the doctor found of {stats.vectors:,} photographs; {_size(stats.size)} on the disk"
+        return [stats.path.name, found, *folders]
     total = stats.vectors + stats.views + stats.unverified
     parts = [f"{stats.vectors:,} vectors"]
     parts += [f"{stats.views:,} of distorted views"] * bool(stats.views)
@@ -125,7 +138,7 @@ def _describe(stats: CacheStats) -> list[str]:
         f"  {', '.join(parts)}; {_size(stats.size)} on the disk, {stats.size // max(1, total):,} bytes a vector",
     ]
     lines += [f"  imported: {printable(stats.source)}"] * bool(stats.source)
-    return lines + [f"  {count:,} files of {printable(folder)}" for folder, count in stats.folders.items()]
+    return lines + folders
 
 
 def _size(size: int) -> str:
@@ -138,21 +151,21 @@ def _verify(given: argparse.Namespace, console: Console) -> int:
     for name in ("architecture", "backbone_graph", "bottleneck_tensor"):
         if getattr(given, name):
             raise UsageError(f"--{name} belongs to --recompute, got it without; add --recompute=-1 or leave it away")
-    if given.image_dir and not Path(given.image_dir).is_dir():
+    if storage.is_url(given.image_dir):
         raise UsageError(
-            f"expected --image_dir to be a folder of this machine, got {given.image_dir}; check the spelling "
-            "(photographs under a URL are checked by a run with --verify_cache)"
+            f"expected --image_dir to lie on this machine, got {given.image_dir}; photographs under a URL are "
+            "checked by a run with --verify_cache"
         )
-    faults = 0
+    root, faults = _root(given, console), 0
     for path in find_caches(given.bottleneck_dir, given.names):
         try:
-            found = check_cache(path, given.image_dir or "")
+            found = check_cache(path, root)
         except CacheError as error:
             console.line(f"{path.name}: {error}")
             faults += 1
             continue
         faults += len(found.damage)
-        files = f", {found.files:,} files read again" if given.image_dir else ""
+        files = f", {found.files:,} files read again" if root else ""
         later = f", {found.outdated:,} changed or gone since (a run notices)" if found.outdated else ""
         console.line(f"{path.name}: {found.rows:,} vectors{files}, {len(found.damage) or 'nothing'} wrong{later}")
         for text in found.damage:
@@ -184,6 +197,8 @@ def _prune(given: argparse.Namespace, console: Console) -> int:
         size = path.stat().st_size if given.dry_run else delete_cache(path)
         freed += size
         console.line(f"{path.name}: the whole file; {would} {size:,} bytes")
+    if not given.names and not doomed:
+        freed += prune_unpacked(given.bottleneck_dir, console, dry_run=given.dry_run)
     console.line(f"{would} {freed:,} bytes in all")
     return 0
 
@@ -202,22 +217,38 @@ def _named(bottleneck_dir: str, name: str) -> Path:
 def _export(given: argparse.Namespace, console: Console) -> int:
     if not given.output:
         raise UsageError("expected --output for cache export, got none; name the file or folder to write")
-    paths = find_caches(given.bottleneck_dir, given.names)
+    paths = [one for one in find_caches(given.bottleneck_dir, given.names) if not one.name.startswith(f"{DOCTOR}-")]
     if len(paths) != 1:
         found = ", ".join(path.name for path in paths) or "none"
         raise UsageError(f"expected the name of one cache, got {len(given.names) or 'none'}; there are: {found}")
     writers = {"npz": write_npz, "parquet": write_parquet, "text": write_texts}
-    export = load_export(paths[0], given.image_dir or "")
+    export = load_export(paths[0], _root(given, console))
     writers[given.format or "npz"](export, Path(given.output))
     count, width = export.vectors.shape
     console.line(f"wrote {count:,} vectors of {width} to {given.output}")
     return 0
 
 
+def _root(given: argparse.Namespace, console: Console) -> str:
+    """The folder that the photographs' names in a cache are relative to; empty where none are named."""
+    if not given.image_dir and not given.image_list:
+        return ""
+    # A folder need not be one of class folders any more, nor be there: what the cache knows of it is asked for.
+    if not given.image_list and not archive_kind(given.image_dir):
+        return _existing(given.image_dir) if given.action == "verify" else str(given.image_dir)
+    return photographs_of(_config(given), console).root
+
+
+def _existing(folder: str) -> str:
+    if Path(folder).is_dir():
+        return folder
+    raise UsageError(f"expected --image_dir to be a folder or an archive, got {folder}; check the spelling")
+
+
 def _import(given: argparse.Namespace, console: Console) -> int:
     if not given.names or not Path(given.names[0]).is_dir():
         raise UsageError(f"expected a folder of text bottlenecks, got {' '.join(given.names) or 'none'}")
-    catalog = _catalog(given)
+    catalog = _catalog(given, console)
     chosen = texts.choose_suffix(texts.find_texts(Path(given.names[0]), catalog), given.suffix or "")
     width = texts.usual_width(chosen)
     store, ours = _store_for(given, chosen[0].suffix, width, console)
@@ -231,10 +262,8 @@ def _import(given: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _catalog(given: argparse.Namespace) -> Catalog:
-    if not given.image_dir or not storage.is_folder(given.image_dir):
-        raise UsageError(f"expected --image_dir to be the folder of the photographs, got {given.image_dir or 'none'}")
-    catalog = scan_photographs(given.image_dir, "folder")
+def _catalog(given: argparse.Namespace, console: Console) -> Catalog:
+    catalog = photographs_of(_config(given), console)
     if catalog.problems:
         raise UsageError(catalog.problems)
     return catalog
@@ -260,7 +289,10 @@ def _store_for(given: argparse.Namespace, suffix: str, width: int, console: Cons
 
 
 def _config(given: argparse.Namespace) -> RunConfig:
-    names = ("image_dir", "bottleneck_dir", "model_dir", "architecture", "backbone_graph", "bottleneck_tensor")
+    names = (
+        "image_dir", "image_list", "recursive", "archive_max_files", "archive_max_mb", "bottleneck_dir", "model_dir",
+        "architecture", "backbone_graph", "bottleneck_tensor",
+    )  # fmt: skip
     return RunConfig(**{name: getattr(given, name) for name in names if getattr(given, name)})
 
 
@@ -278,10 +310,11 @@ def _tell_import(done: texts.Imported, console: Console) -> None:
 
 
 def _recompute(given: argparse.Namespace, console: Console) -> int:
-    if not given.image_dir or not (given.architecture or given.backbone_graph) or given.recompute == 0:
+    named = given.image_dir or given.image_list
+    if not named or not (given.architecture or given.backbone_graph) or given.recompute == 0:
         raise UsageError(
-            "expected --image_dir, --architecture (or --backbone_graph) and a number of at least 1, or -1, with "
-            f"--recompute, got --recompute={given.recompute}; see python -m retrain cache --help"
+            "expected --image_dir (or --image_list), --architecture (or --backbone_graph) and a number of at least 1, "
+            f"or -1, with --recompute, got --recompute={given.recompute}; see python -m retrain cache --help"
         )
     from retrain.gather import engine_of, extractor_of
     from retrain.run import check, prepare
@@ -298,9 +331,7 @@ def _recompute(given: argparse.Namespace, console: Console) -> int:
     ):
         trial = try_out(store, catalog, engine_of(config, extract_one), given.recompute)
     if not trial.tested:
-        raise RetrainError(
-            f"expected unverified bottlenecks of {given.image_dir} in {path}, got none; import them first"
-        )
+        raise RetrainError(f"expected unverified bottlenecks of {named} in {path}, got none; import them first")
     console.line(
         f"{trial.tested:,} computed again: the worst differs by {trial.worst:.2g} of its length, {TOLERANCE:g} is "
         f"allowed; {trial.promoted:,} others are taken as verified, {trial.dropped:,} dropped"

@@ -16,6 +16,7 @@ from retrain.config.flags import BESIDE_GRAPH, RunConfig
 from retrain.config.formats import format_problems
 from retrain.config.inputs import input_problems
 from retrain.config.processor import precision_problems
+from retrain.config.sky import sky_problems
 from retrain.config.sources import source_problems
 from retrain.config.splits import split_problems
 from retrain.errors import did_you_mean
@@ -38,6 +39,7 @@ def problems_of(config: RunConfig) -> list[str]:
         found
         + _split_problems(config)
         + split_problems(config)
+        + sky_problems(config)
         + _distortion_problems(config)
         + _node_name_problems(config)
         + engine_problems(config)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from retrain.config.flag import Flag
 from retrain.config.flag import flag as _flag
 from retrain.config.formats import FORMATS
-from retrain.config.inputs import IMAGE_LIST_HELP
-from retrain.config.splits import GROUP_BY_HELP, SPLIT_FILE_HELP, SUBFOLDER_SPLITS_HELP
+from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_FILES_HELP, ARCHIVE_MB, ARCHIVE_MB_HELP, IMAGE_LIST_HELP
+from retrain.config.sky import ASINH_A_HELP, CURVE_HELP, CURVES, LIMITS_HELP, OFF, PERCENTILE_HELP, RULES
+from retrain.config.splits import GROUP_BY_HELP, NEAR_DUPLICATES_HELP, SPLIT_FILE_HELP, SUBFOLDER_SPLITS_HELP
 
 # Endings of the files that a run writes beside --output_graph.
 BESIDE_GRAPH = (
@@ -37,8 +38,9 @@ MAX_RANDOM_SCALE = 1000
 WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
 
 
-IN, OUT, TRAIN, CHECK, BACK, DISTORT = (
+IN, SKY, OUT, TRAIN, CHECK, BACK, DISTORT = (
     "photographs",
+    "pictures of the sky",
     "what is written",
     "training",
     "honest numbers",
@@ -62,6 +64,8 @@ class RunConfig:
     )
     image_list: str = _flag("", Flag(IMAGE_LIST_HELP, IN, metavar="FILE"))
     recursive: bool = _flag(False, Flag("take photographs from the folders below each class folder, too", IN))
+    archive_max_files: int = _flag(ARCHIVE_FILES, Flag(ARCHIVE_FILES_HELP, IN, 1, 10_000_000))
+    archive_max_mb: int = _flag(ARCHIVE_MB, Flag(ARCHIVE_MB_HELP, IN, 1, 1 << 30))
     label_style: str = _flag(
         "folder",
         Flag(
@@ -81,6 +85,10 @@ class RunConfig:
             100,
         ),
     )
+    sky_limits: str = _flag(OFF, Flag(LIMITS_HELP, SKY, choices=RULES, metavar="RULE"))
+    sky_percentile: float = _flag(99.5, Flag(PERCENTILE_HELP, SKY, 50, 100))
+    sky_stretch: str = _flag("asinh", Flag(CURVE_HELP, SKY, choices=CURVES, metavar="CURVE"))
+    sky_asinh_a: float = _flag(0.1, Flag(ASINH_A_HELP, SKY, 0, 1))
 
     architecture: str = _flag(
         "mobilenet_0.50_224",
@@ -225,6 +233,9 @@ class RunConfig:
     )
     group_by: str = _flag("", Flag(GROUP_BY_HELP, CHECK, metavar="RULE"))
     split_file: str = _flag("", Flag(SPLIT_FILE_HELP, CHECK, metavar="FILE"))
+    near_duplicates: str = _flag(
+        "together", Flag(NEAR_DUPLICATES_HELP, CHECK, choices=("together", "ignore"), metavar="WHAT")
+    )
     subfolder_splits: bool = _flag(True, Flag(SUBFOLDER_SPLITS_HELP, CHECK))
     test_batch_size: int = _flag(-1, Flag("photographs of the final test, drawn at random; -1: all of them", CHECK, -1))
     validation_batch_size: int = _flag(

@@ -17,10 +17,17 @@ IMAGE_LIST_HELP = (
     "CSV of path,label in place of class folders; paths are relative to --image_dir, or to the CSV's own folder "
     "without one, and labels are kept as they are written"
 )
+MIB = 1 << 20
+# What may come out of an archive, unless somebody who trusts it says more.
+ARCHIVE_FILES, ARCHIVE_MB = 10_000, 256
+ARCHIVE_FILES_HELP = "an archive with more files and folders is not unpacked"
+ARCHIVE_MB_HELP = "an archive that unpacks to more is not unpacked, in MiB"
 
 # What an archive starts with, by its bytes and not by its name; a .tar says so behind its first name.
 _KINDS = {"zip": rb"PK(\x03\x04|\x05\x06)", "tar.gz": rb"\x1f\x8b", "tar.bz2": rb"BZh", "tar": rb"(?s:.{257})ustar"}
 _HEAD_BYTES = 262
+# Where some files never end, and reading changes things; none of them on Windows. Photographs may lie in memory.
+_SYSTEM, _IN_MEMORY = (() if os.name == "nt" else ("/proc", "/sys", "/dev")), "/dev/shm/"  # noqa: S108
 
 
 def input_problems(config: RunConfig) -> list[str]:
@@ -55,6 +62,29 @@ def archive_kind(path: str) -> str:
     except OSError:
         return ""
     return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, start)), "")
+
+
+def system_problems(folder: str) -> list[str]:
+    """See that a folder can be one of photographs: not a whole disk, and not one whose files the system makes up.
+
+    Args:
+        folder: an existing folder.
+
+    Returns:
+        One sentence, or none.
+    """
+    place = os.path.realpath(folder)
+    if os.path.dirname(place) == place:  # noqa: PTH120
+        return [
+            f"expected --image_dir to be the folder above the class folders, got {folder}, which is a whole disk; give "
+            "the folder of the photographs"
+        ]
+    if not any(os.path.commonpath([place, one]) == one for one in _SYSTEM) or place.startswith(_IN_MEMORY):
+        return []
+    return [
+        f"expected --image_dir to be a folder of photographs, got {folder}, whose files the system makes up when they "
+        "are read; give the folder of the photographs"
+    ]
 
 
 def unpack_place(bottleneck_dir: str) -> str:
@@ -95,7 +125,8 @@ def _image_dir_problems(config: RunConfig) -> list[str]:
         return _url_problems(config)
     path = Path(image_dir)
     if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, false and not an error for a name that is too long
-        return []
+        # What a list names is looked up, nothing else; its paths may well be those of a whole disk.
+        return [] if config.image_list else system_problems(image_dir)
     if archive_kind(image_dir):
         return _unpack_problems(config)
     if os.path.exists(path):  # noqa: PTH110

@@ -25,6 +25,12 @@ SUBFOLDER_SPLITS_HELP = (
     "take train, val and test folders with the class folders inside them as the sides, where --image_dir holds such "
     "folders and nothing else"
 )
+NEAR_DUPLICATES_HELP = (
+    "photographs that are one picture scaled, cut, brightened or compressed anew: 'together' keeps them on one side "
+    "(and only counts them where the sides are given, by --split_rule=poets, --split_file or folders), 'ignore' does "
+    "not look for them. Looking compares all with all, once for a set of photographs: about a fifth of the time that "
+    "their bottlenecks take, for some thousand"
+)
 _WORDS = ("folder", "nohash", "exif_date")
 _WITH_ARGUMENT = ("csv", "regex")
 

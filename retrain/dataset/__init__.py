@@ -2,8 +2,8 @@
 
 inputs.py finds out what was given: scan.py reads the tree without opening a file (nested.py with what lies below class
 folders), remote.py one under a URL, listing.py a CSV of path,label; unpacking.py unpacks an archive, which members.py
-reads and guards.py judges. labels.py turns folder names into labels; layout.py tells train, val and test folders from
-class folders.
+reads and guards.py judges; unpacked.py knows what was unpacked before. labels.py turns folder names into labels;
+layout.py tells train, val and test folders from class folders.
 
 split.py decides which photograph is trained on, validated on and tested on (sides.py names the three). plan.py knows
 what names decide of it, before any photograph is read: groups.py puts photographs that belong together into groups,

@@ -11,8 +11,10 @@ moves nothing depends on where the name comes from:
     exif_date   the day that the camera wrote into the photograph. Renaming and moving anything.
 
 The image folder and the folders train, val and test are never part of a name. A photograph without a group is a group
-of its own, placed by its contents. Groups that share an exact copy are one, whose place is the lowest of theirs: a copy
-that comes in later and joins two groups which lie on different sides moves one of them, since both cannot stay.
+of its own, placed by its contents. Groups that share an exact copy, or have near duplicates of one another (found by
+the room alike), are one, whose place is the lowest of theirs: a copy that comes in later and joins two groups which lie
+on different sides moves one of them, since both cannot stay; so does a near duplicate of an old photograph whose own
+place is lower and on another side. Nothing else that is added moves anything.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from retrain.config.splits import GroupRule
+from retrain.console import printable
 from retrain.dataset.labels import poets_label
 from retrain.dataset.scan import Catalog, ImageRecord
 from retrain.dataset.tables import match_rows, read_table
@@ -128,20 +131,68 @@ def merge_groups(keys: Sequence[bytes], pairs: Iterable[tuple[int, int]]) -> lis
     return [lowest(key) for key in keys] if above else list(keys)
 
 
-def names_of_groups(names: Sequence[str], keys: Sequence[bytes]) -> list[str]:
+def names_of_groups(names: Sequence[str], keys: Sequence[bytes], sides: Sequence[int] | None = None) -> list[str]:
     """Name groups for a table, so that reading it back gives the same groups.
 
     Args:
         names: of each photograph's group before groups were joined; empty: none.
         keys: of each photograph after that.
+        sides: of each photograph; None: each group lies on one.
 
     Returns:
         The alphabetically first name in each group; the key's start where there is none and it has several members;
-        else nothing.
+        else nothing, as for groups without a name that lie on two sides, which no table may name.
     """
     first: dict[bytes, str] = {}
     for name, key in zip(names, keys, strict=True):
         if name:
             first[key] = min(name, first.get(key, name))
     sizes = Counter(keys)
-    return [first.get(key, key.hex()[:16] if sizes[key] > 1 else "") for key in keys]
+    nameless = {key for key in sizes if sizes[key] < 2} | torn_keys(keys, sides or [0] * len(keys))
+    return [first.get(key, "" if key in nameless else key.hex()[:16]) for key in keys]
+
+
+def torn_keys(keys: Sequence[bytes], sides: Sequence[int]) -> set[bytes]:
+    """Tell which groups lie on two sides.
+
+    Args:
+        keys: of each photograph.
+        sides: of each.
+
+    Returns:
+        Their keys.
+    """
+    side_of: dict[bytes, int] = {}
+    return {key for key, side in zip(keys, sides, strict=True) if side_of.setdefault(key, side) != side}
+
+
+def near_lines(
+    paths: Sequence[str], sha256s: Sequence[bytes], near: Sequence[tuple[int, int]], sides: Sequence[int], why: str
+) -> tuple[str, tuple[str, ...]]:
+    """Say how many photographs are near duplicates, and on which sides they lie.
+
+    Args:
+        paths: of each photograph.
+        sha256s: the hash of each.
+        near: pairs of indices of near duplicates.
+        sides: of each photograph.
+        why: what put them on two sides, if they lie there.
+
+    Returns:
+        A sentence, empty where there are none; and warnings.
+    """
+    if not near:
+        return "", ()
+    keys = merge_groups(sha256s, near)
+    own = {keys[index] for pair in near for index in pair}
+    count = sum(key in own for key in keys)
+    groups = "1 group" if len(own) == 1 else f"{len(own)} groups"
+    line = f"{count} photographs are near duplicates of others ({groups})"
+    if not own & torn_keys(keys, sides):
+        return f"{line}; each group lies on one side", ()
+    pairs = [(paths[one], paths[other]) for one, other in near if sides[one] != sides[other]]
+    if not pairs:  # exact copies of theirs do, which is said elsewhere
+        return line, ()
+    lie = "1 pair of near duplicates lies" if len(pairs) == 1 else f"{len(pairs)} pairs of near duplicates lie"
+    such = " and ".join(repr(printable(path)) for path in pairs[0])
+    return line, (f"{lie} on two sides, such as {such}, because {why}: accuracy will look better than it is",)

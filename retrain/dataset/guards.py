@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_MB, MIB
 from retrain.dataset.members import FILE, FOLDER, Member
-from retrain.errors import UsageError
 
-MAX_FILES = 100_000
-MAX_UNPACKED_BYTES = 8 << 30
 # Photographs are packed already: an archive of them unpacks to little more than its own size.
 MAX_RATIO = 100
 # So much is harmless, however small the archive.
@@ -19,7 +18,22 @@ _MAX_DEPTH = 32
 _MAX_NAME_BYTES = 255
 # Names that mean something else on Windows, or cannot be there; an archive is to give the same folder on every system.
 _BAD_CHARACTER = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+# What is never unpacked for a second time: a person who packed it so is told, and nothing hides in it.
+_ARCHIVE = re.compile(r"(?i).*\.(zip|7z|rar|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst))")
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much may come out of an archive.
+
+    Args:
+        max_files: files and folders.
+        max_bytes: in all, unpacked.
+    """
+
+    max_files: int = ARCHIVE_FILES
+    max_bytes: int = ARCHIVE_MB * MIB
 
 
 class Guard:
@@ -28,11 +42,13 @@ class Guard:
     Args:
         source: what the archive is called in messages.
         archive_bytes: its size.
+        bounds: how much may come out of it.
     """
 
-    def __init__(self, source: str, archive_bytes: int) -> None:
-        self._source = source
-        self.allowed_bytes = min(MAX_UNPACKED_BYTES, max(MAX_RATIO * archive_bytes, _FREE_BYTES))
+    def __init__(self, source: str, archive_bytes: int, bounds: Bounds) -> None:
+        self._source, self._bounds = source, bounds
+        self._ratio_bytes = max(MAX_RATIO * archive_bytes, _FREE_BYTES)
+        self.allowed_bytes = min(bounds.max_bytes, self._ratio_bytes)
         self._archive_bytes = archive_bytes
         self._spelt: dict[str, tuple[str, str]] = {}
         self._files: set[str] = set()
@@ -46,33 +62,60 @@ class Guard:
 
         Returns:
             Its name without "./" and with single slashes, and what is wrong with it, in words; empty when nothing is.
-
-        Raises:
-            UsageError: there are too many, or they unpack to too much; the rest need not be looked at.
         """
-        self.count += 1
-        self.total_bytes += max(member.size, 0)
-        self._check_bounds()
+        self.add(member)
         name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
         if member.kind not in (FILE, FOLDER):
             return name, f"is {member.kind}"
         if member.kind == FOLDER and not name and not member.name.startswith("/"):
             return "", ""  # the "./" that tar writes for the folder itself
+        if member.kind == FILE and _ARCHIVE.fullmatch(name):
+            return name, "is an archive itself"
         return name, _name_problem(member.name) or self._collision(name, member.kind)
 
-    def _check_bounds(self) -> None:
-        advice = "if you trust it, unpack it yourself and give the folder as --image_dir"
-        if self.count > MAX_FILES:
-            raise UsageError(f"expected {self._source} to hold at most {MAX_FILES:,} files, got more; {advice}")
-        if self.total_bytes > MAX_UNPACKED_BYTES:
-            raise UsageError(
-                f"expected {self._source} to unpack to at most {MAX_UNPACKED_BYTES:,} bytes, got more; {advice}"
+    def add(self, member: Member) -> None:
+        """Count a member without judging it.
+
+        Args:
+            member: of the archive.
+        """
+        self.count += 1
+        self.total_bytes += max(member.size, 0)
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether there is too much of anything."""
+        return self.count > self._bounds.max_files or self.total_bytes > self.allowed_bytes
+
+    def excess(self, *, is_all: bool = False) -> list[str]:
+        """Say what there is too much of.
+
+        Args:
+            is_all: whether the members seen so far are all that there are.
+
+        Returns:
+            One sentence a bound that is passed.
+        """
+        got = "got" if is_all else "got at least"
+        advice = "where you trust the archive; or unpack it yourself and give the folder as --image_dir"
+        problems = []
+        if self.count > self._bounds.max_files:
+            problems.append(
+                f"expected {self._source} to hold at most {self._bounds.max_files:,} files, {got} {self.count:,}; "
+                f"raise --archive_max_files {advice}"
             )
-        if self.total_bytes > self.allowed_bytes:
-            raise UsageError(
+        if self.total_bytes > self._bounds.max_bytes:
+            problems.append(
+                f"expected {self._source} to unpack to at most {self._bounds.max_bytes // MIB:,} MiB, {got} "
+                f"{-(-self.total_bytes // MIB):,} MiB; raise --archive_max_mb {advice}"
+            )
+        if self.total_bytes > self._ratio_bytes:
+            problems.append(
                 f"expected {self._source}, of {self._archive_bytes:,} bytes, to unpack to at most {MAX_RATIO} times "
-                f"that, got more, which photographs never do; {advice}"
+                f"that, {got} {self.total_bytes:,} bytes, which photographs never do; if you trust it, unpack it "
+                "yourself and give the folder as --image_dir"
             )
+        return problems
 
     def _collision(self, name: str, kind: str) -> str:
         """Say which earlier name this one would be written over, on any system."""

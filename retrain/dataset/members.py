@@ -24,8 +24,8 @@ from retrain.errors import UsageError
 FILE, FOLDER = "file", "folder"
 # tarfile reads the long names and notes of a member at once: an archive that lies about their size would fill memory.
 _MAX_READ_BYTES = 1 << 20
-# zipfile reads the list of members at once, and makes 600 bytes of each 46.
-_MAX_LISTING_BYTES = 32 << 20
+# zipfile reads the list of members at once, and makes 600 bytes of each 46. More only for who allows more files.
+_MAX_LISTING_BYTES, _LISTING_BYTES_A_FILE = 32 << 20, 512
 _TAR_BLOCK = 512
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, struct.error, NotImplementedError, RuntimeError,
@@ -49,7 +49,7 @@ class Member(NamedTuple):
     open: Callable[[], IO[bytes] | None]
 
 
-def members_of(file: BinaryIO, kind: str, source: str, max_bytes: int) -> Iterator[Member]:
+def members_of(file: BinaryIO, kind: str, source: str, max_bytes: int, max_files: int = 0) -> Iterator[Member]:
     """List an archive, to its very end.
 
     Args:
@@ -57,6 +57,7 @@ def members_of(file: BinaryIO, kind: str, source: str, max_bytes: int) -> Iterat
         kind: "zip", "tar", "tar.gz" or "tar.bz2".
         source: what it is called in messages.
         max_bytes: no more than this of a tar is decompressed.
+        max_files: so many are expected; the list of a zip may be the longer.
 
     Yields:
         Its entries; each can be opened before the next one is asked for.
@@ -65,7 +66,7 @@ def members_of(file: BinaryIO, kind: str, source: str, max_bytes: int) -> Iterat
         UsageError: it is damaged, or ends too early.
     """
     with telling_damage(source):
-        yield from _zip_members(file) if kind == "zip" else _tar_members(file, kind, max_bytes)
+        yield from _zip_members(file, max_files) if kind == "zip" else _tar_members(file, kind, max_bytes)
 
 
 def blocks_of(member: Member, source: str) -> Iterator[bytes]:
@@ -116,10 +117,10 @@ def telling_damage(source: str) -> Iterator[None]:
         raise UsageError(f"cannot read the archive {source}: {reason}; fetch or pack it again") from error
 
 
-def _zip_members(file: BinaryIO) -> Iterator[Member]:
-    size = _listing_bytes(file)
-    if size > _MAX_LISTING_BYTES:
-        raise zipfile.BadZipFile(f"its list of members has {size} bytes, at most {_MAX_LISTING_BYTES} are read")
+def _zip_members(file: BinaryIO, max_files: int) -> Iterator[Member]:
+    size, most = _listing_bytes(file), max(_MAX_LISTING_BYTES, _LISTING_BYTES_A_FILE * max_files)
+    if size > most:
+        raise zipfile.BadZipFile(f"its list of members has {size} bytes, at most {most} are read")
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():

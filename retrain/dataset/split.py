@@ -1,8 +1,8 @@
 """Which photograph is trained on, validated on, tested on.
 
 By default the photograph's bytes decide, so that adding, renaming and moving files moves no other file, and exact
-copies always lie on one side. Groups (groups.py) take the place of single photographs; a file or the folders train, val
-and test decide before any rule (plan.py). ``poets`` is the original's rule, bit for bit.
+copies always lie on one side, near duplicates with them. Groups (groups.py) take the place of single photographs; a
+file or the folders train, val and test decide before any rule (plan.py). ``poets`` is the original's rule, bit for bit.
 
 One thing that adding files can move: a photograph that was moved so that its class has a side at all (fill.py) goes
 back when the class gets one that lies there by itself. That concerns classes of a few dozen; --split_file with the
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from retrain.console import printable
 from retrain.dataset.fill import Indices, Units, fill_sides, units_of
-from retrain.dataset.groups import group_keys, names_of_groups
+from retrain.dataset.groups import group_keys, merge_groups, names_of_groups, near_lines, torn_keys
 from retrain.dataset.plan import SplitPlan, sides_in_words
 from retrain.dataset.scan import Catalog
 from retrain.dataset.sides import SIDE_NAMES, TESTING, TRAINING, VALIDATION
@@ -60,12 +60,16 @@ class Split:
         notes: sentences a person should read: classes too small for a side, and so on.
         keys: 32 bytes a photograph, the same for those that must not be told apart: cross-validation goes by it.
         groups: name of each photograph's group, empty for those without; None where no groups are used.
+        by: what made groups, as it was typed; empty where near duplicates alone did, or nothing.
+        near: a sentence on near duplicates; empty where there are none.
     """
 
     sides: _Sides
     notes: tuple[str, ...] = ()
     keys: tuple[bytes, ...] = ()
     groups: tuple[str, ...] | None = None
+    by: str = ""
+    near: str = ""
 
     def indices(self, side: int) -> Indices:
         """List the images of one side.
@@ -106,7 +110,11 @@ def poets_percentage(path_as_typed: str) -> float:
 
 
 def split_images(
-    catalog: Catalog, sha256s: Sequence[bytes], request: SplitRequest, plan: SplitPlan = _NO_PLAN
+    catalog: Catalog,
+    sha256s: Sequence[bytes],
+    request: SplitRequest,
+    plan: SplitPlan = _NO_PLAN,
+    near: Sequence[tuple[int, int]] = (),
 ) -> Split:
     """Give every photograph its side.
 
@@ -115,6 +123,7 @@ def split_images(
         sha256s: the hash of each photograph's bytes, 32 bytes each.
         request: the rule and the shares.
         plan: what names decide: sides by file, groups.
+        near: pairs of indices of near duplicates, which are kept together.
 
     Returns:
         The split.
@@ -124,23 +133,41 @@ def split_images(
     """
     fixed, allowed = _fixed_sides(catalog, plan), _allowed(catalog)
     if request.rule == "poets":
-        places = np.array([poets_percentage(catalog.full_path(record)) for record in catalog.records], np.float64)
-        sides = np.where(fixed == _FREE, _restricted(_sides_of(places, request), allowed), fixed)
-        notes = _poets_notes(catalog, sides, request)
-        return Split(sides, (*plan.notes, *notes), tuple(sha256s))
+        return _poets_split(catalog, sha256s, request, plan, near)
     names = [(plan.groups or {}).get(record.path, "") for record in catalog.records]
     keys = group_keys(names, sha256s)
     if plan.by and len(keys) > 1 and len(set(keys)) == 1:
         raise UsageError(
             f"{plan.by} puts all {len(keys)} photographs into one group, which cannot be split; use another rule"
         )
+    keys_of_names, keys = keys, merge_groups(keys, near)
     units, unit = _units(catalog, keys, request, fixed, allowed)
     wanted = [_wanted_sides(len(members), request, allowed) for members in units.members]
     fill_sides(units, wanted)
     sides = units.sides[unit]
     notes = _class_notes(catalog, units, wanted, f"groups ({plan.by})" if plan.by else "different photographs")
-    groups = None if plan.groups is None else tuple(names_of_groups(names, keys))
-    return Split(sides, (*plan.notes, *notes, *_torn_notes(catalog, keys, sides, plan)), tuple(keys), groups)
+    paths = [record.path for record in catalog.records]
+    said, torn = near_lines(paths, sha256s, near, sides.tolist(), "their folders or --split_file put them there")
+    every = [*plan.notes, *notes, *_torn_notes(catalog, keys_of_names, sides, plan), *torn]
+    groups = None if plan.groups is None and not near else tuple(names_of_groups(names, keys, sides.tolist()))
+    return Split(sides, tuple(every), tuple(keys), groups, plan.by, said)
+
+
+def _poets_split(
+    catalog: Catalog,
+    sha256s: Sequence[bytes],
+    request: SplitRequest,
+    plan: SplitPlan,
+    near: Sequence[tuple[int, int]],
+) -> Split:
+    fixed = _fixed_sides(catalog, plan)
+    places = np.array([poets_percentage(catalog.full_path(record)) for record in catalog.records], np.float64)
+    sides = np.where(fixed == _FREE, _restricted(_sides_of(places, request), _allowed(catalog)), fixed)
+    paths = [record.path for record in catalog.records]
+    said, torn = near_lines(paths, sha256s, near, sides.tolist(), "--split_rule=poets places each path by itself")
+    notes = (*plan.notes, *_poets_notes(catalog, sides, request), *torn)
+    # No photograph is moved, but cross-validation does keep them together: it has no sides of the original's.
+    return Split(sides, notes, tuple(merge_groups(sha256s, near)), near=said)
 
 
 def _fixed_sides(catalog: Catalog, plan: SplitPlan) -> _Sides:
@@ -226,14 +253,14 @@ def _torn_notes(catalog: Catalog, keys: Sequence[bytes], sides: _Sides, plan: Sp
     """Say which copies and groups lie on two sides, because a file or folders put them there."""
     if not plan.file.sides and not catalog.side_folders:
         return []
-    side_of: dict[bytes, int] = {}
-    torn = [i for i, key in enumerate(keys) if side_of.setdefault(key, int(sides[i])) != sides[i]]
+    torn = torn_keys(keys, sides.tolist())
     if not torn:
         return []
-    first = keys.index(keys[torn[0]])
-    paths = [printable(catalog.records[i].path) for i in (first, torn[0])]
+    first = next(i for i, key in enumerate(keys) if key in torn)
+    other = next(i for i, key in enumerate(keys) if key == keys[first] and sides[i] != sides[first])
+    paths = [printable(catalog.records[i].path) for i in (first, other)]
     return [
-        f"{len({keys[i] for i in torn})} photographs or groups lie on two sides, such as {paths[0]!r} and "
+        f"{len(torn)} photographs or groups lie on two sides, such as {paths[0]!r} and "
         f"{paths[1]!r}, because their folders or --split_file put them there: accuracy will look better than it is"
     ]
 

@@ -15,8 +15,9 @@ from typing import BinaryIO
 from retrain import fsio
 from retrain.config.inputs import archive_kind
 from retrain.console import Console
-from retrain.dataset.guards import MAX_FILES, Guard
+from retrain.dataset.guards import Bounds, Guard
 from retrain.dataset.members import FOLDER, Member, blocks_of, members_of, telling_damage
+from retrain.dataset.unpacked import note_archive, remove_older
 from retrain.errors import UsageError
 
 # A hostile archive may have a sentence for each of its members.
@@ -43,37 +44,50 @@ def unpacked_folder(path: str, place: str) -> Path:
         return Path(place) / fsio.sha256_file(path)
 
 
-def inspect_archive(path: str, place: str) -> list[str]:
+def inspect_archive(path: str, place: str, bounds: Bounds) -> list[str]:
     """Look through an archive without writing anything.
 
     Args:
         path: the archive.
         place: where it is to be unpacked.
+        bounds: how much may come out of it.
 
     Returns:
         Why it is not unpacked, one sentence a problem, at most ten and one that says how many more.
     """
+    guard = Guard(path, Path(path).stat().st_size, bounds)
     problems: list[str] = []
-    guard = Guard(path, Path(path).stat().st_size)
     try:
         with Path(path).open("rb") as file:
-            for member in _members(file, path, guard):
-                _, problem = guard.judge(member)
-                problems += [_sentence(path, member, problem)] if problem else []
+            for member in _members(file, path, guard, bounds):
+                problems += _judged(guard, member, path)
+        excess = guard.excess(is_all=True)
     except UsageError as error:
-        problems += error.problems
+        excess = guard.excess()
+        problems += [] if excess else error.problems
     more = len(problems) - _MOST_PROBLEMS
     if more > 0:
         problems[_MOST_PROBLEMS:] = [f"{path}: {more} more members are not unpacked"]
-    return problems + _room_problems(path, place, guard.total_bytes)
+    return excess + problems + _room_problems(path, place, guard.total_bytes)
 
 
-def unpack_archive(path: str, place: str, console: Console, judge: Callable[[str], Sequence[str]]) -> Path:
-    """Unpack an archive, unless it is unpacked already.
+def _judged(guard: Guard, member: Member, path: str) -> list[str]:
+    if guard.is_exceeded:  # only counted, to say how much there is
+        guard.add(member)
+        return []
+    _, problem = guard.judge(member)
+    return [_sentence(path, member, problem)] if problem else []
+
+
+def unpack_archive(
+    path: str, place: str, bounds: Bounds, console: Console, judge: Callable[[str], Sequence[str]]
+) -> Path:
+    """Unpack an archive, unless it is unpacked already; what was unpacked of it when it held something else goes.
 
     Args:
         path: the archive.
         place: the folder of all unpacked archives; made.
+        bounds: how much may come out of it.
         console: shown how far it is.
         judge: folder -> what is wrong with its photographs, one sentence a problem; asked before it takes its place.
 
@@ -87,12 +101,15 @@ def unpack_archive(path: str, place: str, console: Console, judge: Callable[[str
     if target.is_dir():
         return target
     with _leaving_no_empty_folders(Path(place)), fsio.staging(place) as stage:
-        _extract(path, stage / target.name, console)
+        _extract(path, stage / target.name, bounds, console)
         problems = judge(str(stage / target.name))
         if problems:
             raise UsageError([one.replace(str(stage / target.name), path) for one in problems])
         if not target.is_dir():  # another process may have been as fast
+            note_archive(target, path)
             fsio.move_folder(stage / target.name, target)
+    for older in remove_older(target, path):
+        console.line(f"Removed {older}, which was unpacked from what {path} held before")
     return target
 
 
@@ -111,16 +128,16 @@ def step_into(folder: Path) -> Path:
     return visible[0] if any(entry.is_dir() for entry in visible[0].iterdir()) else folder
 
 
-def _extract(path: str, folder: Path, console: Console) -> None:
+def _extract(path: str, folder: Path, bounds: Bounds, console: Console) -> None:
     folder.mkdir()
     size = Path(path).stat().st_size
-    guard = Guard(path, size)
+    guard = Guard(path, size, bounds)
     with Path(path).open("rb") as file, console.stage("Unpacking", size // 1024, "KiB of the archive") as advance:
         done = 0
-        for member in _members(file, path, guard):
+        for member in _members(file, path, guard, bounds):
             name, problem = guard.judge(member)
-            if problem:
-                raise UsageError(_sentence(path, member, problem))
+            if guard.is_exceeded or problem:
+                raise UsageError(guard.excess() or _sentence(path, member, problem))
             _put(member, name, folder, path)
             now = max(done, file.tell() // 1024)
             advance(now - done)
@@ -139,8 +156,9 @@ def _put(member: Member, name: str, folder: Path, source: str) -> None:
             file.write(block)
 
 
-def _members(file: BinaryIO, path: str, guard: Guard) -> Iterator[Member]:
-    return members_of(file, archive_kind(path), path, guard.allowed_bytes + MAX_FILES * _HEADER_BYTES)
+def _members(file: BinaryIO, path: str, guard: Guard, bounds: Bounds) -> Iterator[Member]:
+    most = guard.allowed_bytes + bounds.max_files * _HEADER_BYTES
+    return members_of(file, archive_kind(path), path, most, bounds.max_files)
 
 
 def _sentence(path: str, member: Member, problem: str) -> str:

@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from retrain.alike.fingerprints import Fingerprint, Fingerprints, gathered
 from retrain.console import Console
 from retrain.dataset import Catalog
-from retrain.doctor.files import FileFacts, Job, examine_files
-from retrain.doctor.findings import COSTS, MAX_EXAMPLES, NOTE, SEVERITIES, STOPS, Finding, of_names
-from retrain.doctor.fingerprints import Fingerprint, Fingerprints, gathered
-from retrain.doctor.survey import FILE, Survey
+from retrain.doctor.files import FileFacts, Job, Memory, examine_files
 from retrain.doctor.treatments import GOOD, TREATMENTS, is_lost
 from retrain.errors import ImageError
+from retrain.images import SkyStretch
+from retrain.survey.entries import FILE, Survey
+from retrain.survey.findings import COSTS, MAX_EXAMPLES, NOTE, SEVERITIES, STOPS, Finding, of_names
 
 
 @dataclass
@@ -58,32 +59,42 @@ class Tally:
         self.findings[kind] = replace(one, count=one.count + 1, examples=examples)
 
 
-def jobs_of(catalog: Catalog, survey: Survey) -> Iterator[Job]:
+def jobs_of(catalog: Catalog, survey: Survey, sky: SkyStretch | None = None) -> Iterator[Job]:
     """List the files to look at: those that a run takes, then those that it leaves out.
 
     Args:
         catalog: what a run takes.
         survey: all that lies there.
+        sky: how a run stretches pictures with more than 8 bits a value; None: it does not.
 
     Yields:
         One job a file; hidden files, links to nothing and what is no file are none.
     """
     for record in catalog.records:
-        yield Job(record.path, catalog.full_path(record), record.label)
+        yield Job(record.path, catalog.full_path(record), record.label, record=record, sky=sky)
     taken = {record.path for record in catalog.records}
     classes = {path.rpartition("/")[0] for path in taken}
     for entry in survey.entries:
         if entry.kind == FILE and not entry.is_hidden and entry.path not in taken:
-            yield Job(entry.path, survey.full_path(entry.path), -1, entry.depth == 2 or entry.parent in classes)
+            in_class = entry.depth == 2 or entry.parent in classes
+            yield Job(entry.path, survey.full_path(entry.path), -1, in_class, sky=sky)
 
 
-def look_at_files(catalog: Catalog, survey: Survey, console: Console) -> tuple[Tally, Fingerprints]:
-    """Read and decode every file, once.
+def look_at_files(
+    catalog: Catalog,
+    survey: Survey,
+    console: Console,
+    memory: Memory | None = None,
+    sky: SkyStretch | None = None,
+) -> tuple[Tally, Fingerprints]:
+    """Read and decode every file, once, but for those that are known.
 
     Args:
         catalog: what a run takes.
         survey: all that lies there.
         console: shown how far it is.
+        memory: what is known of files that were looked at before; None: nothing is, and nothing is kept.
+        sky: as of jobs_of.
 
     Returns:
         What they come to, and the fingerprints of those that a run can read.
@@ -92,7 +103,7 @@ def look_at_files(catalog: Catalog, survey: Survey, console: Console) -> tuple[T
     # Pillow warns of odd headers; what matters of them is in the findings, and a line each would drown these.
     with warnings.catch_warnings(), console.stage("Looking at files", total, "files") as advance:
         warnings.simplefilter("ignore", UserWarning)
-        found = _counted(examine_files(jobs_of(catalog, survey), advance), tally)
+        found = _counted(examine_files(jobs_of(catalog, survey, sky), advance, memory), tally)
         prints = gathered([record.path for record in catalog.records], found)
     return tally, prints
 

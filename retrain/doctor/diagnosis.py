@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,21 +12,22 @@ from retrain import storage
 from retrain.backbones import BackboneSpec, PreparedBackbone, find_backbone
 from retrain.config import RunConfig
 from retrain.console import Console
-from retrain.dataset import Catalog, find_photographs, unpack_photographs
+from retrain.dataset import Catalog, find_photographs, plan_problems, unpack_photographs
 from retrain.doctor.checkup import file_findings, look_at_files
-from retrain.doctor.findings import STOPS, Finding, merged
-from retrain.doctor.layout import layout_findings
+from retrain.doctor.files import Memory
+from retrain.doctor.kept import kept_facts
 from retrain.doctor.report import Report
-from retrain.doctor.survey import Survey, survey_folder
 from retrain.doctor.timing import predict
 from retrain.doctor.together import features_of, look_together
 from retrain.errors import RetrainError, UsageError
-from retrain.run import prepare
+from retrain.images.sky import sky_of
+from retrain.run import date_problems, prepare
+from retrain.survey import STOPS, Finding, Survey, layout_findings, merged, survey_folder
 
 _T = TypeVar("_T")
 
 
-def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None) -> Report:
+def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None, *, keep: bool = False) -> Report:
     """Look at an image folder.
 
     Args:
@@ -33,6 +35,7 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
         console: where to say how it goes.
         output_dir: where files that become unreadable meanwhile are listed; None: the photographs' features are left
             out, and near duplicates are found by looks alone.
+        keep: whether what is found of the files is kept beside the bottleneck cache, for the next look.
 
     Returns:
         All that was found; the folder is not changed, and nothing is fetched.
@@ -43,8 +46,9 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
     spec = find_backbone(config.architecture)
     catalog = _photographs(config, console)
     survey = _survey(config, catalog)
-    found = _settings(config) + layout_findings(catalog, survey, config.label_style, config.outputs())
-    tally, prints = look_at_files(catalog, survey, console)
+    found = _settings(config, catalog) + layout_findings(catalog, survey, config.label_style, config.outputs())
+    with _memory(config, catalog, console, keep=keep) as memory:
+        tally, prints = look_at_files(catalog, survey, console, memory, sky_of(config))
     found += file_findings(tally, catalog, config.max_skipped_percentage)
     backbone, unpredicted = _prepared(config, spec, catalog, console)
     prediction = None
@@ -53,12 +57,12 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
         prediction, unpredicted = _tried(lambda: predict(config, readable, backbone))
     if prediction:
         console.line(prediction.sentence())
-    rows, why_not = None, "--no_features" if output_dir is None else unpredicted
+    features, why_not = None, "--no_features" if output_dir is None else unpredicted
     if backbone and output_dir and readable.records:
         folder = output_dir
-        rows, why_not = _tried(lambda: features_of(config, readable, backbone, folder, console))
+        features, why_not = _tried(lambda: features_of(config, readable, backbone, folder, console))
     console.line(f"Comparing {len(prints):,} photographs with each other")
-    together = look_together(catalog, prints, rows)
+    together = look_together(config, catalog, prints, features, backbone)
     found += together.findings
     return Report(
         config.image_dir,
@@ -71,9 +75,18 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
         together.duplicates,
         prediction,
         unpredicted,
-        _compared(spec, why_not, is_used=rows is not None),
-        rows is not None,
+        _compared(spec, why_not, is_used=features is not None),
+        features is not None,
+        together.split,
     )
+
+
+def _memory(
+    config: RunConfig, catalog: Catalog, console: Console, *, keep: bool
+) -> AbstractContextManager[Memory | None]:
+    if not keep or not catalog.records:
+        return nullcontext()
+    return kept_facts(config.bottleneck_dir, catalog.root, console, verify=config.verify_cache)
 
 
 def _photographs(config: RunConfig, console: Console) -> Catalog:
@@ -92,9 +105,10 @@ def _survey(config: RunConfig, catalog: Catalog) -> Survey:
     return Survey(catalog.root) if config.image_list or not place else survey_folder(place)
 
 
-def _settings(config: RunConfig) -> list[Finding]:
+def _settings(config: RunConfig, catalog: Catalog) -> list[Finding]:
     """What a run with these flags, and its defaults for the others, would refuse."""
-    return [Finding(STOPS, "settings", problem, "") for problem in config.problems()]
+    problems = config.problems() + plan_problems(config, catalog) + date_problems(config, catalog)
+    return [Finding(STOPS, "settings", problem, "") for problem in problems]
 
 
 def _prepared(

@@ -11,25 +11,30 @@ import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from PIL import ExifTags, Image
 
+from retrain.alike import Fingerprint, fingerprint
+from retrain.bottlenecks import Job as Reading
+from retrain.bottlenecks import Stamp
 from retrain.console import Advance
-from retrain.doctor.fingerprints import Fingerprint, fingerprint
+from retrain.dataset import ImageRecord
 from retrain.doctor.formats import (
     HEAD_BYTES,
     USUAL_SUFFIXES,
     other_content,
     read_format,
-    suffix_of,
     unread_picture,
 )
 from retrain.doctor.treatments import GOOD, TINY_PIXELS
+from retrain.engines.work import read_job
 from retrain.errors import ImageError
-from retrain.images import LIMITS, read_image_file
+from retrain.images import LIMITS, SkyStretch, deep_format
 from retrain.images.opening import with_image
 from retrain.litert import usable_cores
+from retrain.survey import suffix_of
 from retrain.threads import in_order
 
 # Files that are waited for at a time.
@@ -40,6 +45,7 @@ _KIND_OF_REASON = {
     "not a file": "unreadable",
     "too many scans": "too-many-scans",
     "not an image": "not-an-image",
+    "no astropy": "unread-format",
 }
 # Pillow names its own object, at an address that is another one each time.
 _OBJECT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
@@ -55,12 +61,16 @@ class Job:
         full_path: where it lies, or its URL.
         label: the class that a run takes it for; -1 where a run leaves it out.
         in_class: whether it lies directly in a class folder.
+        record: what the directory says of it; None where a run leaves it out.
+        sky: how a run stretches pictures with more than 8 bits a value; None: it does not.
     """
 
     path: str
     full_path: str
     label: int
     in_class: bool = True
+    record: ImageRecord | None = None
+    sky: SkyStretch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +98,58 @@ class FileFacts:
     print: Fingerprint | None = None
 
 
-def examine_files(jobs: Iterable[Job], advance: Advance, threads: int = 0) -> Iterator[FileFacts]:
+Task = tuple[Job, FileFacts | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One file as it was looked at.
+
+    Args:
+        job: which.
+        facts: what it is.
+        is_known: whether that was known before, so that it was not read.
+        read_ns: when it was read, nanoseconds since the epoch.
+        stamp: its state when it was read; None when that changed meanwhile or could not be examined.
+    """
+
+    job: Job
+    facts: FileFacts
+    is_known: bool = False
+    read_ns: int = 0
+    stamp: Stamp | None = None
+
+
+class Memory(Protocol):
+    """What is known of files that were looked at before."""
+
+    def recall(self, jobs: Iterable[Job]) -> Iterator[Task]:
+        """Put what is known beside each job, read as they are asked for."""
+
+    def keep(self, look: Look) -> None:
+        """Keep what was found of a file."""
+
+
+def examine_files(
+    jobs: Iterable[Job], advance: Advance, memory: Memory | None = None, threads: int = 0
+) -> Iterator[FileFacts]:
     """Classify files, several at a time.
 
     Args:
         jobs: which.
         advance: told of each file done.
+        memory: what is known and to be kept; None: all are read.
         threads: that read and decode; 0: one a core.
 
     Yields:
         One answer a job, in order.
     """
-    for facts in in_order(examine, jobs, threads or usable_cores(), _QUEUE, wait=False):
+    tasks = memory.recall(jobs) if memory else ((job, None) for job in jobs)
+    for look in in_order(_look, tasks, threads or usable_cores(), _QUEUE, wait=False):
         advance()
-        yield facts
+        if memory:
+            memory.keep(look)
+        yield look.facts
 
 
 def examine(job: Job) -> FileFacts:
@@ -113,12 +161,22 @@ def examine(job: Job) -> FileFacts:
     Returns:
         What it is; nothing is raised for what a file is or holds.
     """
-    try:
-        if job.label < 0:
-            return _left_out(job, _head(job.full_path))
-        return examine_bytes(job, read_image_file(job.full_path))
-    except ImageError as error:
-        return FileFacts(job.path, job.label, "unknown", (_kind_of(error),), error.detail)
+    return _look((job, None)).facts
+
+
+def _look(task: Task) -> Look:
+    job, known = task
+    if known is not None:
+        return Look(job, known, is_known=True)
+    if job.label < 0:
+        return Look(job, _left_out(job))
+    read = read_job(Reading(0, job.full_path))
+    facts = _lost(job, read.error) if read.error else examine_bytes(job, read.data or b"")
+    return Look(job, facts, read_ns=read.read_ns, stamp=read.stamp)
+
+
+def _lost(job: Job, error: ImageError) -> FileFacts:
+    return FileFacts(job.path, job.label, "unknown", (_kind_of(error),), error.detail)
 
 
 def examine_bytes(job: Job, data: bytes) -> FileFacts:
@@ -131,6 +189,8 @@ def examine_bytes(job: Job, data: bytes) -> FileFacts:
     Returns:
         What it is.
     """
+    if job.sky is not None and deep_format(data):
+        return facts_of(job, _stretched(data, job.sky))
     image_format = read_format(data)
     if data and image_format is None:
         return _unread(job, data[:HEAD_BYTES])
@@ -142,18 +202,49 @@ def examine_bytes(job: Job, data: bytes) -> FileFacts:
         measured = fingerprint(data)
     except ImageError as error:
         kinds, detail = [_kind_of(error)], _OBJECT.sub("", error.detail)
-    if image_format and suffix_of(job.path) not in ("", *USUAL_SUFFIXES[image_format]):
-        kinds.append("wrong-suffix")
-    found = tuple(kinds) or (GOOD,)
-    return FileFacts(job.path, job.label, image_format or "unknown", found, detail, width, height, measured)
+    found = FileFacts("", -1, image_format or "unknown", tuple(kinds), detail, width, height, measured)
+    return facts_of(job, found)
+
+
+def _stretched(data: bytes, sky: SkyStretch) -> FileFacts:
+    """What a run makes of a picture with more than 8 bits a value: that is measured, and the file's own bytes named."""
+    image_format = deep_format(data)
+    # Another name than that of the 8-bit ones, whose facts are kept: these hold for one stretch.
+    name = "16-bit PNG" if image_format == "PNG" else image_format
+    try:
+        measured = fingerprint(data, sky)
+    except ImageError as error:
+        return FileFacts("", -1, name, (_kind_of(error),), _OBJECT.sub("", error.detail))
+    width, height = int(measured.width), int(measured.height)
+    kinds = ("stretched", *["tiny"] * (min(width, height) < TINY_PIXELS))
+    return FileFacts("", -1, name, kinds, "", width, height, measured)
+
+
+def facts_of(job: Job, contents: FileFacts) -> FileFacts:
+    """Say of a file what was found of its contents, and of its name.
+
+    Args:
+        job: which file.
+        contents: what they are, without path, label and GOOD.
+
+    Returns:
+        What the file is.
+    """
+    usual = USUAL_SUFFIXES.get(contents.format)
+    is_wrong = usual is not None and suffix_of(job.path) not in ("", *usual)
+    kinds = (*contents.kinds, *["wrong-suffix"] * is_wrong) or (GOOD,)
+    return replace(contents, path=job.path, label=job.label, kinds=kinds)
 
 
 def _head(path: str) -> bytes:
     # Of a file that a run leaves out no more than this is read: it may be a film.
     try:
-        # Asked before opening: opening a named pipe would wait for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        # Asked before opening: opening a named pipe would wait for ever, and so would reading some files of /proc.
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a file", f"{path} is a folder, pipe or device")
+        if status.st_size == 0:
+            return b""
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as in images/reading.py
             return file.read(HEAD_BYTES)
     except OSError as error:
@@ -162,9 +253,15 @@ def _head(path: str) -> bytes:
         raise ImageError("unreadable", str(error)) from error
 
 
-def _left_out(job: Job, head: bytes) -> FileFacts:
+def _left_out(job: Job) -> FileFacts:
+    try:
+        head = _head(job.full_path)
+    except ImageError as error:
+        return _lost(job, error)
     image_format = read_format(head)
     picture = image_format or unread_picture(head, suffix_of(job.path))
+    if job.sky is not None and picture in ("FITS", "TIFF"):
+        image_format = picture
     if picture is None:
         return FileFacts(job.path, job.label, other_content(head), ("other",))
     if not job.in_class:

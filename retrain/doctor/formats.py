@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from retrain.errors import ImageError
 from retrain.images import sniff_format
 
@@ -16,6 +14,8 @@ USUAL_SUFFIXES = {
     "GIF": (".gif",),
     "BMP": (".bmp", ".dib"),
     "WEBP": (".webp",),
+    "FITS": (".fits", ".fit", ".fts", ".fz", ".gz"),
+    "TIFF": (".tif", ".tiff"),
 }
 # Magic, where it lies, name. The first that fits is taken: camera files are TIFF with a mark of their own.
 _PICTURES = (
@@ -131,18 +131,6 @@ def _is_text(head: bytes) -> bool:
         and all(c.isprintable() or c in "\t\n\r\f" for c in whole if c != "\ufeff")
         and "\ufffd" not in whole
     )
-
-
-def suffix_of(path: str) -> str:
-    """Take the suffix of a name.
-
-    Args:
-        path: with forward slashes.
-
-    Returns:
-        In lower case with its dot; empty where there is none.
-    """
-    return os.path.splitext(path.rsplit("/", 1)[-1])[1].lower()
 
 
 def _by_magic(head: bytes, table: tuple[tuple[bytes, int, str], ...]) -> str | None:

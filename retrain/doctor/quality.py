@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from retrain.doctor.findings import COSTS, NOTE, Finding, of_names
-from retrain.doctor.fingerprints import Fingerprints
+from retrain.alike.fingerprints import Fingerprints
+from retrain.survey.findings import COSTS, NOTE, Finding, of_names
 
 # Deviations from the middle of a class. At 4, of 375 flowers, 400 cats and dogs, 110 textures, 84 star clusters and 600
 # pieces of trash 2, 0, 0, 1 and 8 were named dark, bright or blurred.

@@ -12,9 +12,9 @@ from typing import Any
 from retrain.console import printable
 from retrain.doctor.checkup import by_severity
 from retrain.doctor.files import FileFacts
-from retrain.doctor.findings import Finding
 from retrain.doctor.timing import Prediction
 from retrain.doctor.treatments import GOOD, TREATMENTS
+from retrain.survey.findings import Finding
 
 # What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -43,6 +43,7 @@ class Report:
         unpredicted: ... and why not.
         features: what near duplicates were compared by.
         has_features: whether the photographs' features were, and are cached now.
+        split: what the split that a run would draw does to duplicates.
     """
 
     image_dir: str
@@ -57,6 +58,7 @@ class Report:
     unpredicted: str = ""
     features: str = ""
     has_features: bool = False
+    split: str = ""
 
 
 def terminal_lines(report: Report) -> list[str]:
@@ -82,7 +84,7 @@ def terminal_lines(report: Report) -> list[str]:
         if report.prediction
         else f"Run time not predicted: {report.unpredicted}."
     )
-    return [*lines, "", printable(report.features), printable(time)]
+    return [*lines, "", *map(printable, filter(None, (report.features, report.split, time)))]
 
 
 def _class_lines(report: Report) -> list[str]:
@@ -137,6 +139,7 @@ def report_json(report: Report) -> str:
         "prediction": asdict(report.prediction) if report.prediction else None,
         "unpredicted": report.unpredicted,
         "features": report.features,
+        "split": report.split,
     }
     return json.dumps(facts, indent=2) + "\n"
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from retrain.doctor.findings import COSTS, MAX_EXAMPLES, NOTE, Finding
-from retrain.doctor.fingerprints import Fingerprints
+from retrain.alike.fingerprints import Fingerprints
+from retrain.survey.findings import COSTS, MAX_EXAMPLES, NOTE, Finding
 
 # Classes with fewer photographs are left out: of five none could be told from chance.
 LEAST_PHOTOGRAPHS = 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrain.doctor.findings import COSTS, NOTE, Finding
 from retrain.images import LIMITS
+from retrain.survey.findings import COSTS, NOTE, Finding
 
 # Pixels a side: a smaller photograph is enlarged seven times and more, and shows little.
 TINY_PIXELS = 32
@@ -66,9 +66,10 @@ TREATMENTS: dict[str, Treatment] = {
     ),
     "unread-format": Treatment(
         COSTS,
-        "picture of a format that is not read (TIFF, HEIC, AVIF, PSD, SVG, camera raw ...)",
+        "picture of a format that is not read (TIFF, FITS, HEIC, AVIF, PSD, SVG, camera raw ...)",
         "left out, or skipped where its suffix promises another format",
-        "convert it to JPEG or PNG, for example: magick mogrify -format jpg FILES",
+        "convert it to JPEG or PNG, for example: magick mogrify -format jpg FILES; FITS and 16-bit TIFF are read with "
+        "--sky_limits percentile",
     ),
     "not-an-image": Treatment(
         COSTS, "no image, whatever its suffix says (a web page, a text ...)", _SKIPPED, _MEND
@@ -92,7 +93,13 @@ TREATMENTS: dict[str, Treatment] = {
     ),
     "animated": Treatment(NOTE, "animated", "the first frame is used", is_read=True),
     "cmyk": Treatment(NOTE, "CMYK, for print", "converted to RGB without a colour profile", is_read=True),
-    "16-bit": Treatment(NOTE, "16 bits a channel", "the upper 8 bits are used", is_read=True),
+    "16-bit": Treatment(
+        NOTE, "16 bits a channel", "the upper 8 bits are used", "all 16 are with --sky_limits percentile", is_read=True
+    ),
+    "stretched": Treatment(
+        NOTE, "more than 8 bits a value (FITS, TIFF, PNG)", "stretched as --sky_limits and --sky_stretch say",
+        is_read=True,
+    ),
     "alpha": Treatment(NOTE, "transparent in places", "laid over white", is_read=True),
     "palette": Treatment(NOTE, "colours from a palette", "converted to RGB", is_read=True),
     "exif-rotated": Treatment(NOTE, "turned or mirrored by its EXIF orientation", "turned upright", is_read=True),

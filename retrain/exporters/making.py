@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def _run_in_child(name: str) -> Run:
     def run(place: Path, yardstick: Yardstick, worker: TensorFlowWorker) -> Answers:
         scores = yardstick.folder / f"{name}.npy"
         facts: dict[str, Any] = {"pixels": str(yardstick.pixels_file()), "scores": str(scores)}
-        facts |= asdict(yardstick.spec)
+        facts |= yardstick.spec.numbers
         said = worker.call(f"{_CHILD_OF[name]}:score", place=str(place), **facts)
         return Answers(_load(scores), float(said["ms"]))
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from retrain import fsio
 from retrain.exporters.parity import Indices, read_pixels
-from retrain.images import Floats, InputSpec, Pixels, read_image_file
+from retrain.images import Floats, InputSpec, Pixels, deep_format, read_image_file
 from retrain.storage import is_url
 
 
@@ -62,7 +62,7 @@ class Yardstick:
 
         Args:
             name: of the format. A frozen graph has the original's DecodeJpeg and turns nothing, so that only upright
-                JPEGs in colour or grey say something about it.
+                JPEGs in colour or grey say something about it. No export can stretch a picture of the sky.
 
         Returns:
             Which of the photographs, and their paths on this machine.
@@ -70,6 +70,8 @@ class Yardstick:
         chosen: dict[int, str] = {}
         for number, path in enumerate(self.paths):
             data = read_image_file(path)
+            if self.spec.sky is not None and deep_format(data):
+                continue
             if name != "graph" or _is_upright_jpeg(data):
                 chosen[number] = self._on_this_machine(number, data)
         return list(chosen), list(chosen.values())

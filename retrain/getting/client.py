@@ -243,6 +243,8 @@ def library_problem() -> str | None:
     Returns:
         One sentence with the command that mends it, or None.
     """
-    if importlib.util.find_spec("urllib3") is None:
-        return "fetch needs urllib3, which is not installed: python -m pip install 'retrain-photos[fetch]'"
+    missing = [name for name in ("urllib3", "protego") if importlib.util.find_spec(name) is None]
+    if missing:
+        names, are = " and ".join(missing), "are" if len(missing) > 1 else "is"
+        return f"fetch needs {names}, which {are} not installed: python -m pip install 'retrain-photos[fetch]'"
     return None

@@ -1,14 +1,17 @@
-"""What a site's robots.txt allows (RFC 9309), asked once a site and read by Python's own urllib.robotparser."""
+"""What a site's robots.txt allows (RFC 9309), asked once a site and read by protego, which knows ``*`` and ``$``."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
-from urllib.robotparser import RobotFileParser
 
 from retrain.getting.addresses import Address, RefusedError, parse_url
 from retrain.getting.client import Client, TryAgainError
+
+if TYPE_CHECKING:
+    from protego import Protego
 
 _MAX_BYTES = 512 * 1024
 _MAX_HOPS = 5
@@ -27,7 +30,7 @@ class Rules:
     client: Client
     name: str
     max_gap_s: float
-    _known: dict[str, RobotFileParser] = field(default_factory=dict)
+    _known: dict[str, Protego] = field(default_factory=dict)
 
     def check(self, address: Address) -> float:
         """See that a site allows an address.
@@ -45,18 +48,17 @@ class Rules:
         if address.site not in self._known:
             self._known[address.site] = self._read(address)
         rules = self._known[address.site]
-        if not rules.can_fetch(self.name, address.url):
+        if not rules.can_fetch(address.url, self.name):
             raise RefusedError(f"robots.txt of {address.site} does not allow it")
         gap_s = float(rules.crawl_delay(self.name) or 0)
         if gap_s > self.max_gap_s:
             raise RefusedError(f"robots.txt of {address.site} wants {gap_s:g} s between requests")
         return gap_s
 
-    def _read(self, address: Address) -> RobotFileParser:
-        rules = RobotFileParser()
-        rules.modified()
-        rules.parse(self._text(address).splitlines())
-        return rules
+    def _read(self, address: Address) -> Protego:
+        from protego import Protego
+
+        return Protego.parse(self._text(address))
 
     def _text(self, address: Address) -> str:
         place = address._replace(target="/robots.txt")
@@ -69,6 +71,6 @@ class Rules:
                 raise RefusedError(f"robots.txt of {address.site}: {error}") from error
             if not answer.location:
                 # A site without rules allows everything.
-                return answer.data.decode("utf-8", errors="replace") if answer.status == 200 else ""
+                return answer.data.decode("utf-8-sig", errors="replace") if answer.status == 200 else ""
             place = parse_url(urljoin(place.url, answer.location), self.client.policy)
         raise RefusedError(f"robots.txt of {address.site} is sent on more than {_MAX_HOPS} times")

@@ -17,22 +17,55 @@ from retrain.head.softmax import Recipe, train_softmax
 NO_VALIDATION = np.zeros(0, np.intp)
 
 
-def assign_folds(labels: Indices, sha256s: Sequence[bytes], folds: int) -> Indices:
+def assign_folds(labels: Indices, sha256s: Sequence[bytes], folds: int, *, by_size: bool = False) -> Indices:
     """Deal photographs out to folds: classes evenly, exact copies together, and the same for the same contents.
 
     Args:
         labels: intp (N,).
         sha256s: digest of each photograph, or the key of its group (Split.keys), which stays together as copies do.
         folds: how many.
+        by_size: count photographs in place of groups, as is right where groups are of different sizes.
 
     Returns:
         intp (N,), 0 to folds - 1.
     """
     content, labels_of_contents = _contents(labels, sha256s)
+    if by_size:
+        return _balanced(labels, content, folds)[content]
     fold = np.empty(len(labels_of_contents), np.intp)
     # Each class goes on where the last one ended, so that folds stay of one size.
     fold[np.argsort(labels_of_contents, kind="stable")] = np.arange(len(fold)) % folds
     return fold[content]
+
+
+def _balanced(labels: Indices, group: Indices, folds: int) -> Indices:
+    """Put each group, the largest first, into the fold that holds fewest photographs of its classes.
+
+    Graham, "Bounds on multiprocessing timing anomalies", 1969, SIAM J. Appl. Math. 17(2): longest first.
+
+    Args:
+        labels: intp (N,).
+        group: intp (N,), 0 to G - 1, each there.
+        folds: how many.
+
+    Returns:
+        intp (G,): within a class, folds differ by no more than its largest group, where no group has two classes.
+    """
+    classes = int(labels.max(initial=0)) + 1
+    parts, sizes = np.unique(group * classes + labels, return_counts=True)
+    ends = np.cumsum(np.bincount(parts // classes)).tolist()
+    of_class, counts = (parts % classes).tolist(), sizes.tolist()
+    held, whole = [[0] * classes for _ in range(folds)], [0] * folds
+    fold = np.empty(len(ends), np.intp)
+    for number in np.argsort(-np.bincount(group), kind="stable").tolist():
+        part = slice(ends[number - 1] if number else 0, ends[number])
+        own = list(zip(of_class[part], counts[part], strict=True))
+        chosen = min(range(folds), key=lambda k, own=own: (sum(n * held[k][c] for c, n in own), whole[k]))  # type: ignore[misc]
+        for label, count in own:
+            held[chosen][label] += count
+            whole[chosen] += count
+        fold[number] = chosen
+    return fold
 
 
 def _contents(labels: Indices, sha256s: Sequence[bytes]) -> tuple[Indices, Indices]:
@@ -66,6 +99,8 @@ def cross_validate(
     folds: int,
     on_fold: Callable[[], None],
     training_rows: Callable[[Indices], Indices] = lambda photographs: photographs,
+    *,
+    by_size: bool = False,
 ) -> Floats:
     """Classify every photograph with a head trained on the other folds, by the same recipe as the real one.
 
@@ -78,12 +113,13 @@ def cross_validate(
         folds: at most N are used.
         on_fold: called after each.
         training_rows: which rows stand for the photographs of the other folds: they themselves, or distorted views.
+        by_size: whether folds are balanced in photographs rather than groups, see assign_folds.
 
     Returns:
         float32 (N, C), out-of-fold probabilities.
     """
     rows = as_rows(features)
-    fold = assign_folds(labels[: len(sha256s)], sha256s, _different(sha256s, folds))
+    fold = assign_folds(labels[: len(sha256s)], sha256s, _different(sha256s, folds), by_size=by_size)
     probabilities = np.zeros((len(sha256s), class_count), np.float32)
     for number in np.unique(fold):
         held_out = np.flatnonzero(fold == number)

@@ -10,7 +10,9 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from retrain.errors import ImageError
+from retrain.images.deep import stretched_picture
 from retrain.images.opening import check_header, with_image
+from retrain.images.sky import SkyStretch
 from retrain.images.spec import LIMITS, Floats, ImageLimits, InputSpec, Pixels
 
 # Part of every cache key: raise it when anything here or in opening.py changes a single pixel.
@@ -34,7 +36,7 @@ def decode_rgb(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Pi
 
     Args:
         data: the file's bytes.
-        spec: gives height and width.
+        spec: gives height and width, and how a picture of the sky is stretched.
         limits: checked from the header, before decoding.
 
     Returns:
@@ -44,7 +46,7 @@ def decode_rgb(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Pi
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
-    return with_image(data, limits, lambda image: _upright_pixels(image, spec))
+    return with_image(data, limits, lambda image: _upright_pixels(image, spec), spec.sky)
 
 
 def pixels_of(picture: Image.Image, spec: InputSpec) -> Pixels:
@@ -62,12 +64,16 @@ def pixels_of(picture: Image.Image, spec: InputSpec) -> Pixels:
     """
     check_header(picture, b"", LIMITS)
     try:
+        if spec.sky is not None and is_wide(picture):
+            return _upright_pixels(stretched_picture(picture, spec.sky), spec)
         return _upright_pixels(picture.copy(), spec)  # Trap: draft() would change the size of the caller's own
     except Exception as error:  # as in with_image: one opened from a file is decoded only here
         raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
 
 
-def decode_upright(data: bytes, height: int, width: int, limits: ImageLimits = LIMITS) -> Image.Image:
+def decode_upright(
+    data: bytes, height: int, width: int, limits: ImageLimits = LIMITS, sky: SkyStretch | None = None
+) -> Image.Image:
     """Decode an image for somebody who cuts or turns it before it gets the size a model wants.
 
     Args:
@@ -75,6 +81,7 @@ def decode_upright(data: bytes, height: int, width: int, limits: ImageLimits = L
         height: pixels; a large JPEG is decoded at the smallest of its scales that is at least this high ...
         width: ... and this wide.
         limits: checked from the header, before decoding.
+        sky: as of an InputSpec.
 
     Returns:
         RGB, upright.
@@ -82,7 +89,7 @@ def decode_upright(data: bytes, height: int, width: int, limits: ImageLimits = L
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
-    return with_image(data, limits, lambda image: _upright_image(image, height, width))
+    return with_image(data, limits, lambda image: _upright_image(image, height, width), sky)
 
 
 def resize_rgb(image: Image.Image, height: int, width: int) -> Pixels:

@@ -11,6 +11,8 @@ from typing import TypeVar
 from PIL import Image
 
 from retrain.errors import ImageError
+from retrain.images.deep import deep_format, deep_picture
+from retrain.images.sky import SkyStretch
 from retrain.images.spec import ImageLimits
 
 _MAGIC = {
@@ -47,16 +49,18 @@ def sniff_format(data: bytes) -> str:
     for name, magics in _MAGIC.items():
         if data.startswith(magics) and (name != "WEBP" or data[8:12] == b"WEBP"):
             return name
-    raise ImageError("not an image", f"starts with {data[:8]!r}; JPEG, PNG, GIF, BMP and WebP are read")
+    sky = "; FITS and TIFF with --sky_limits, and by models that were trained with it" if deep_format(data) else ""
+    raise ImageError("not an image", f"starts with {data[:8]!r}; JPEG, PNG, GIF, BMP and WebP are read{sky}")
 
 
-def with_image(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T]) -> _T:
+def with_image(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T], sky: SkyStretch | None = None) -> _T:
     """Open an image, see that it keeps the limits, and make something of it.
 
     Args:
         data: the file's bytes.
         limits: checked from the header, before decoding.
         use: decodes it; whatever it raises means that the image is damaged.
+        sky: how one with more than 8 bits a value is stretched before; None: as `InputSpec` says.
 
     Returns:
         What `use` returned.
@@ -64,6 +68,8 @@ def with_image(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
+    if sky is not None and deep_format(data):
+        return use(deep_picture(data, sky, limits))
     image_format = sniff_format(data)
     try:
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:

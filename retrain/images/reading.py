@@ -34,6 +34,8 @@ def read_image_file(path: str | Path, limits: ImageLimits = LIMITS) -> bytes:
             raise ImageError("not a file", f"{path} is a folder, pipe or device")
         if status.st_size > limits.max_bytes:
             raise ImageError("too large", f"{status.st_size} bytes, at most {limits.max_bytes} are read")
+        if status.st_size == 0:
+            return b""  # Trap: of some files the system says so, and reading them (/proc/kmsg) would wait for ever.
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes
             return file.read()
     except OSError as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from retrain.images.sky import SkyStretch
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -38,9 +40,17 @@ class InputSpec:
         width: pixels.
         mean: subtracted from each channel value (0 to 255).
         std: what the difference is divided by.
+        sky: how pictures with more than 8 bits a value are stretched; None: FITS and TIFF are not read, and of 16 bits
+            the upper 8 are kept.
     """
 
     height: int
     width: int
     mean: float
     std: float
+    sky: SkyStretch | None = None
+
+    @property
+    def numbers(self) -> dict[str, int | float]:
+        """Size and scaling, by the names of their fields: all that matters once a picture is decoded."""
+        return {"height": self.height, "width": self.width, "mean": self.mean, "std": self.std}

@@ -35,7 +35,7 @@ def decode_tf1(data: bytes, spec: InputSpec, limits: ImageLimits = LIMITS) -> Fl
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
-    return with_image(data, limits, lambda image: _resized(image, spec))
+    return with_image(data, limits, lambda image: _resized(image, spec), spec.sky)
 
 
 def _resized(image: Image.Image, spec: InputSpec) -> Floats:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from retrain import fsio
 from retrain.classifier import Guess
 from retrain.console import printable
-from retrain.images import decode_upright, resize_rgb
+from retrain.images import LIMITS, SkyStretch, decode_upright, resize_rgb
 from retrain.label.rows import UNKNOWN, Row
 from retrain.label.sorting import NamesTaken, contents, file_name, write_new
 from retrain.label.sources import Photograph
@@ -32,10 +32,11 @@ class Annotator:
     Args:
         place: a file, written over, or a folder in which nothing is.
         one_file: which of the two.
+        sky: of the model: how pictures with more than 8 bits a value are stretched.
     """
 
-    def __init__(self, place: str, *, one_file: bool) -> None:
-        self._place, self._one_file = Path(place), one_file
+    def __init__(self, place: str, *, one_file: bool, sky: SkyStretch | None = None) -> None:
+        self._place, self._one_file, self._sky = Path(place), one_file, sky
         self._names_taken = NamesTaken()
 
     def __call__(self, photograph: Photograph, row: Row) -> None:
@@ -48,7 +49,7 @@ class Annotator:
         Raises:
             ImageError: it cannot be read any more.
         """
-        picture = annotated(decode_upright(contents(photograph), _MAX_SIDE, _MAX_SIDE), row)
+        picture = annotated(decode_upright(contents(photograph), _MAX_SIDE, _MAX_SIDE, LIMITS, self._sky), row)
         if self._one_file:
             fsio.write_bytes(self._place, _encoded(picture, _FORMATS[self._place.suffix.lower()]))
             return

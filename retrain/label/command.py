@@ -84,7 +84,7 @@ def name_one(classifier: Classifier, config: LabelConfig) -> None:
     guesses = tuple(classifier.classify(photograph.image, config.top_k))
     took_s = time.perf_counter() - start
     row = row_of(photograph.path, Result(0, photograph.path, guesses), threshold_of(config, classifier.bundle))
-    for step in steps_of(config, classifier.bundle.labels):
+    for step in steps_of(config, classifier.bundle.labels, classifier.bundle.sky):
         step(photograph, row)
     with text_stream(config.output) as stream:
         stream.write(f"\nEvaluation time (1-image): {took_s:.3f}s\n\n")
@@ -105,7 +105,8 @@ def name_many(classifier: Classifier, config: LabelConfig) -> None:
     from retrain.label.writers import row_writer
 
     labels, own = classifier.bundle.labels, (*config.own_folders, *config.own_files)
-    total, walk, start = count(config.image, own), skipping(own), time.monotonic()
+    sky = classifier.bundle.sky is not None
+    total, walk, start = count(config.image, own, sky=sky), skipping(own, sky=sky), time.monotonic()
     # Rows on a terminal say themselves how far it is. Trap: the live bar takes sys.stdout, so rows are opened first.
     quiet = config.output is None and sys.stdout.isatty()
     with row_writer(config, min(config.top_k, len(labels))) as write:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from retrain.bundle import Bundle
 from retrain.classifier import Classifier, Result
 from retrain.errors import ImageError
+from retrain.images import SkyStretch
 from retrain.label.flags import LabelConfig
 from retrain.label.rows import Row, Tally, row_of
 from retrain.label.sources import Photograph
@@ -44,12 +45,13 @@ def named(
         yield begun.popleft(), result
 
 
-def steps_of(config: LabelConfig, labels: tuple[str, ...]) -> list[Step]:
+def steps_of(config: LabelConfig, labels: tuple[str, ...], sky: SkyStretch | None = None) -> list[Step]:
     """Say what is done with each photograph beside its row.
 
     Args:
         config: sort_into and annotate.
         labels: of the model.
+        sky: of the model: how pictures with more than 8 bits a value are stretched.
 
     Returns:
         In the order in which it is done; nothing is written yet.
@@ -63,7 +65,7 @@ def steps_of(config: LabelConfig, labels: tuple[str, ...]) -> list[Step]:
         from retrain.label.annotate import Annotator
         from retrain.label.checks import annotates_one_file
 
-        steps.append(Annotator(config.annotate, one_file=annotates_one_file(config)))
+        steps.append(Annotator(config.annotate, one_file=annotates_one_file(config), sky=sky))
     return steps
 
 
@@ -91,7 +93,7 @@ class Handler:
 
     def __init__(self, config: LabelConfig, bundle: Bundle, write: Callable[[Row], None]) -> None:
         self._min_score, self._write = threshold_of(config, bundle), write
-        self._steps = steps_of(config, bundle.labels)
+        self._steps = steps_of(config, bundle.labels, bundle.sky)
         self.tally = Tally()
 
     def __call__(self, photograph: Photograph, result: Result) -> None:

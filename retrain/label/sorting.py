@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retrain import fsio
-from retrain.images import read_image_file, sniff_format
+from retrain.images import deep_format, read_image_file, sniff_format
 from retrain.label.rows import UNKNOWN, Row
 from retrain.label.sources import STDIN, Photograph
 from retrain.storage import is_url
@@ -129,7 +129,8 @@ def file_name(photograph: Photograph) -> str:
         The name it has; of one from standard input ``stdin.jpg``, by its format.
     """
     if photograph.path == STDIN and isinstance(photograph.image, bytes):
-        return f"stdin.{sniff_format(photograph.image).lower().replace('jpeg', 'jpg')}"
+        image_format = deep_format(photograph.image) or sniff_format(photograph.image)
+        return f"stdin.{image_format.lower().replace('jpeg', 'jpg')}"
     if is_url(photograph.path):
         return _safe(photograph.path.rstrip("/").rsplit("/", 1)[-1])
     return Path(photograph.path).name

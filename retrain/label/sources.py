@@ -18,6 +18,7 @@ from retrain.storage import is_url
 STDIN = "-"
 _HIDDEN = "hidden (name starts with a dot)"
 _SUFFIX = "suffix of no known image format"
+_SKY = "FITS or TIFF, and the model was trained without --sky_limits"
 _UNREADABLE = "folder that cannot be read"
 
 
@@ -41,10 +42,12 @@ class Walk:
     Args:
         skip: absolute paths of folders and files that this run writes.
         left_out: reason -> number of entries that were not taken.
+        sky: whether the model reads FITS and TIFF.
     """
 
     skip: frozenset[str] = frozenset()
     left_out: Counter[str] = field(default_factory=Counter)
+    sky: bool = False
 
     def skips(self, path: str) -> bool:
         """Tell whether a path is one that this run writes, or lies in one.
@@ -61,16 +64,17 @@ class Walk:
         return any(real == own or real.startswith(own + os.sep) for own in self.skip)
 
 
-def skipping(paths: Sequence[str]) -> Walk:
+def skipping(paths: Sequence[str], *, sky: bool = False) -> Walk:
     """Begin a walk.
 
     Args:
         paths: folders and files that this run writes.
+        sky: whether the model reads FITS and TIFF.
 
     Returns:
         A walk that has left out nothing yet.
     """
-    return Walk(frozenset(os.path.realpath(path) for path in paths))
+    return Walk(frozenset(os.path.realpath(path) for path in paths), sky=sky)
 
 
 def is_one_file(words: Sequence[str]) -> bool:
@@ -109,19 +113,20 @@ def photographs(words: Sequence[str], walk: Walk) -> Iterator[Photograph]:
             yield from (Photograph(path, path) for path in _paths(word, walk))
 
 
-def count(words: Sequence[str], skip: Sequence[str] = ()) -> int | None:
+def count(words: Sequence[str], skip: Sequence[str] = (), *, sky: bool = False) -> int | None:
     """Count photographs, to say how long it will take.
 
     Args:
         words: of --image, without problems.
         skip: folders and files that this run writes.
+        sky: whether the model reads FITS and TIFF.
 
     Returns:
         How many there are now; None where nobody can know, as with ``@-``.
     """
     if "@-" in words:
         return None
-    walk = skipping(skip)
+    walk = skipping(skip, sky=sky)
     return sum(sum(1 for _ in photographs([word], walk)) if word != STDIN else 1 for word in words)
 
 
@@ -135,7 +140,9 @@ def source_problems(words: Sequence[str], skip: Sequence[str]) -> list[str]:
     Returns:
         One sentence each.
     """
-    problems = [problem for word in words if (problem := _word_problem(word, skipping(skip))) is not None]
+    # The model, which is not open yet, may be one for the sky.
+    walk = skipping(skip, sky=True)
+    problems = [problem for word in words if (problem := _word_problem(word, walk)) is not None]
     if sum(word in (STDIN, "@-") for word in words) > 1:
         problems.append("expected - or @- once in --image, there is one standard input; leave one away")
     return problems
@@ -188,7 +195,7 @@ def _paths(word: str, walk: Walk) -> Iterator[str]:
 
 def _below(folder: str, walk: Walk) -> Iterator[str]:
     """List the images below a folder: its own by name, then those of its sub-folders."""
-    is_image = _image_test()
+    why_not = _suffix_test(walk)
 
     def note(error: OSError) -> None:
         walk.left_out[f"{_UNREADABLE} ({error.filename}: {error.strerror})"] += 1
@@ -200,20 +207,22 @@ def _below(folder: str, walk: Walk) -> Iterator[str]:
             path = os.path.join(place, name)
             if walk.skips(path) or _hidden(name, walk):
                 continue
-            if is_image(name):
+            reason = why_not(name)
+            if not reason:
                 yield path
             else:
-                walk.left_out[_SUFFIX] += 1
+                walk.left_out[reason] += 1
 
 
 def _below_url(folder: str, walk: Walk) -> Iterator[str]:
-    is_image = _image_test()
+    why_not = _suffix_test(walk)
     found = [entry for entry in storage.list_folder(folder) if not _hidden(entry.name, walk)]
     for entry in found:
-        if not entry.is_folder and is_image(entry.name):
+        reason = why_not(entry.name)
+        if not entry.is_folder and not reason:
             yield f"{folder}/{entry.name}"
         elif not entry.is_folder:
-            walk.left_out[_SUFFIX] += 1
+            walk.left_out[reason] += 1
     for entry in found:
         if entry.is_folder:
             yield from _below_url(f"{folder}/{entry.name}", walk)
@@ -224,8 +233,17 @@ def _hidden(name: str, walk: Walk) -> bool:
     return name.startswith(".")
 
 
-def _image_test() -> Callable[[str], bool]:
+def _suffix_test(walk: Walk) -> Callable[[str], str]:
+    """Make what says why a file is left out by its name; empty: it is not."""
     # Imported here: a single photograph does not need the rule for folders, which is the one of training folders.
-    from retrain.dataset.scan import IMAGE_SUFFIXES
+    from retrain.dataset.scan import SKY_SUFFIXES, suffix_of, suffixes_for
 
-    return lambda name: os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    suffixes = suffixes_for(sky=walk.sky)
+
+    def why_not(name: str) -> str:
+        suffix = suffix_of(name)
+        if suffix in suffixes:
+            return ""
+        return _SKY if suffix in SKY_SUFFIXES else _SUFFIX
+
+    return why_not

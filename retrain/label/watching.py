@@ -44,7 +44,7 @@ def watch(classifier: Classifier, config: LabelConfig) -> int:
     with stop.listening(), contextlib.ExitStack() as stack:
         journal = _journal(classifier, config, stack)
         handle = Handler(config, classifier.bundle, _row_writer(classifier, config, journal, stack))
-        lookout = Lookout(config, journal)
+        lookout = Lookout(config, journal, sky=classifier.bundle.sky is not None)
         print(f"label_image: watching {printable(str(config.watch))}, Ctrl-C ends", file=sys.stderr, flush=True)
         while not stop.wanted.is_set():
             _name_ready(classifier, config, lookout, handle, stop)
@@ -93,8 +93,8 @@ class Lookout:
         journal: what is done already; None keeps that in memory only.
     """
 
-    def __init__(self, config: LabelConfig, journal: Journal | None) -> None:
-        self._folder, self._journal = str(config.watch), journal
+    def __init__(self, config: LabelConfig, journal: Journal | None, *, sky: bool = False) -> None:
+        self._folder, self._journal, self._sky = str(config.watch), journal, sky
         files = [f"{config.output}{ending}" for ending in _BESIDE] if config.output else []
         self._own = (*config.own_folders, *files)
         self._done: dict[str, Stamp] = dict(journal.done) if journal else {}
@@ -107,7 +107,7 @@ class Lookout:
             Photographs that are not done and have the size and the date that they had at the last look, by path.
         """
         seen, ready = {}, []
-        for photograph in photographs([self._folder], skipping(self._own)):
+        for photograph in photographs([self._folder], skipping(self._own, sky=self._sky)):
             name, now = self._name(photograph), stamp(photograph)
             if now is None or self._done.get(name) == now:
                 continue

@@ -58,9 +58,10 @@ def describe(
         head_step=-1,
         split_sha256=_sha256(split_table),
         training=asdict(recipe) | dict(marks),
-        versions=versions(),
+        versions=versions(*(("astropy",) if spec.input_spec.sky else ())),
         manifest_sha256=manifest_sha256(split_table),
         unknown_threshold=config.unknown_threshold,
+        sky=spec.input_spec.sky,
     )
 
 
@@ -127,14 +128,17 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def versions() -> dict[str, str]:
+def versions(*more: str) -> dict[str, str]:
     """Name the versions that shape the numbers.
+
+    Args:
+        more: distributions beside those that shape every model.
 
     Returns:
         distribution name -> version.
     """
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in (DISTRIBUTION, "ai-edge-litert", "numpy", "pillow"):
+    for name in (DISTRIBUTION, "ai-edge-litert", "numpy", "pillow", *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # run from a clone that was never installed

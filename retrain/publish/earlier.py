@@ -15,7 +15,7 @@ import numpy as np
 
 from retrain import fsio, storage
 from retrain.bundle import Bundle
-from retrain.config.inputs import archive_kind
+from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_MB, archive_kind
 from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, find_folder
 from retrain.dataset.sides import SIDE_NAMES
@@ -156,7 +156,8 @@ def open_run(given: str, image_dir: str = "", console: Console | None = None) ->
     missing = run.missing()
     archive = image_dir or config["image_dir"]
     if missing and archive_kind(archive):
-        run = run.moved(find_folder(archive, config["bottleneck_dir"], console or Console(quiet=True)))
+        bounds = config["archive_max_files"], config["archive_max_mb"]
+        run = run.moved(find_folder(archive, config["bottleneck_dir"], *bounds, console=console or Console(quiet=True)))
         missing = run.missing()
     if missing:
         raise UsageError(
@@ -183,7 +184,11 @@ def _config_of(graph: Path) -> dict[str, Any]:
         config: dict[str, Any] = metrics["config"]
         names = ("image_dir", "bottleneck_dir", "model_dir", "weights", "seed")
         # Where the photographs lay: not --image_dir where that is an archive, or none and a list in its place.
-        return {name: config[name] for name in names} | {"image_root": metrics.get("image_root", config["image_dir"])}
+        return {name: config[name] for name in names} | {
+            "image_root": metrics.get("image_root", config["image_dir"]),
+            "archive_max_files": config.get("archive_max_files", ARCHIVE_FILES),
+            "archive_max_mb": config.get("archive_max_mb", ARCHIVE_MB),
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"expected {path}, which the run wrote, to say what it was told: {error}") from error
 

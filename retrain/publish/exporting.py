@@ -130,6 +130,7 @@ def export_formats(export: Export, formats: Sequence[str], source: Source, recor
     written = []
     export.console.line(f"Exporting {', '.join(wanted)} (conversions take seconds; minutes for a large backbone).")
     with fsio.staging(Path(export.output_graph).parent) as folder:
+        _tell_sky(export, wanted)
         scale = _Scale(export, folder, source.tflite.read_bytes())
         tell_header(export.compared.words, export.console)
         for name in wanted:
@@ -188,6 +189,15 @@ def tell_row(row: Row, console: Console) -> None:
     agreed = f"{row.agreeing}/{row.photographs}"
     verdict = "" if row.kept else "  NOT KEPT"
     console.line(f"  {row.format:<12} {numbers}  {row.largest_difference:.1e}, {agreed}{_fed_words(row)}{verdict}")
+
+
+def _tell_sky(export: Export, formats: Sequence[str]) -> None:
+    decoding = [name for name in formats if FORMATS[name].decodes]
+    if export.spec.sky is not None and decoding:
+        export.console.line(
+            f"{', '.join(decoding)} cannot stretch pictures of the sky: pixels that were, or 8-bit files, are for it. "
+            "FITS, TIFF and 16-bit PNGs are not given to it as files here, either."
+        )
 
 
 def _fed_words(row: Row) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,30 @@ def test_the_cache_is_filled_and_what_is_there_twice_is_listed(place: Place, pho
     second = doctor(place, "--image_dir", photos, "--no_features")
     assert "60 bottlenecks in use" not in second.stdout
     assert "by looks alone (--no_features)" in second.stdout
+    assert len(list((place.folder / "tf_files/bottlenecks").glob("doctor-*.sqlite"))) == 1
+    told = []
+    for words in ([], ["--verify_cache"], ["--archive_max_files", "5"]):  # what is kept says the same as the files
+        assert doctor(place, "--image_dir", photos, *words).returncode == 0
+        told.append((place.folder / "tf_files/doctor/doctor.json").read_text())
+    assert len(set(told)) == 1
+
+
+def test_an_archive_is_unpacked_and_looked_at_as_its_folder(place: Place, photos: Path) -> None:
+    with zipfile.ZipFile(place.folder / "photos.zip", "w") as packed:
+        for path in sorted(photos.rglob("*.png")):
+            packed.write(path, path.relative_to(photos))
+    run = doctor(place, "--image_dir", "photos.zip", "--no_features", "--archive_max_files", "59")
+    assert run.returncode == 2
+    assert "at most 59 files, got 60; raise --archive_max_files" in run.stderr
+    assert not (place.folder / "tf_files/unpacked").exists()
+    run = doctor(place, "--image_dir", "photos.zip", "--no_features", "--archive_max_files", "60")
+    assert "A run would use 60 photographs in 2 classes" in run.stdout, run.stderr
+
+
+def test_a_whole_disk_is_refused_unread(place: Place) -> None:
+    run = doctor(place, "--image_dir", Path(place.folder.anchor), "--output_dir", "said")
+    assert run.returncode == 2
+    assert "which is a whole disk" in run.stderr
 
 
 def test_all_that_cannot_be_done_is_listed_and_nothing_is_written(place: Place, photos: Path) -> None:

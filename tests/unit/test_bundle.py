@@ -8,7 +8,7 @@ from support import bundle_of
 
 from retrain.bundle import Bundle, bundle_from_json
 from retrain.errors import ModelError
-from retrain.images import InputSpec
+from retrain.images import InputSpec, SkyStretch
 
 
 def test_a_bundle_makes_the_round_trip():
@@ -34,6 +34,7 @@ def test_the_input_is_described():
 
 
 RAW = json.loads(bundle_of().to_json())
+SKY = {"limits": "percentile", "percentile": 99.5, "curve": "asinh", "asinh_a": 0.1}
 
 
 def with_(**changes):
@@ -55,9 +56,9 @@ def test_what_is_no_record_is_a_model_error(data):
         bundle_from_json(data, "x.pb")
 
 
-@pytest.mark.parametrize("version", [0, 3, -1, True, "1", None, [], {}])
+@pytest.mark.parametrize("version", [0, 4, -1, True, "1", None, [], {}])
 def test_another_version_is_refused_and_named(version):
-    with pytest.raises(ModelError, match=r"expected a description of format 1 to 2, got .*update this package"):
+    with pytest.raises(ModelError, match=r"expected a description of format 1 to 3, got .*update this package"):
         bundle_from_json(with_(format=version), "x.pb")
 
 
@@ -80,6 +81,19 @@ OF_FORMAT_1 = (
 )
 
 
+def test_a_description_of_format_2_is_read_as_one_without_a_stretch():
+    of_2 = {key: value for key, value in RAW.items() if key != "sky"} | {"format": 2, "date": "2026-01-01T00:00:00Z"}
+    assert bundle_from_json(json.dumps(of_2).encode(), "x.pb") == bundle_of(date="2026-01-01T00:00:00Z")
+
+
+def test_a_stretch_makes_the_round_trip_and_is_part_of_the_input():
+    sky = SkyStretch("percentile", 99.0, "asinh", 0.05)
+    bundle = bundle_of(sky=sky)
+    assert bundle_from_json(bundle.to_json(), "x.pb") == bundle
+    assert bundle.input_spec.sky == sky
+    assert bundle_of().input_spec.sky is None
+
+
 def test_a_description_of_format_1_is_read_with_what_it_did_not_say_left_open():
     read = bundle_from_json(OF_FORMAT_1, "x.pb")
     assert read == bundle_of()
@@ -96,6 +110,10 @@ def test_a_description_of_format_1_is_read_with_what_it_did_not_say_left_open():
         {"input_std": 0}, {"input_std": 0.0}, {"input_std": "1"}, {"input_std": False},
         {"unknown_threshold": 1.5}, {"unknown_threshold": -0.1}, {"unknown_threshold": "0"}, {"temperature": 0},
         {"temperature": -1.0}, {"temperature": None}, {"date": 7}, {"manifest_sha256": None},
+        {"sky": {}}, {"sky": 1}, {"sky": []}, {"sky": "zscale"}, {"sky": {**SKY, "more": 1}},
+        {"sky": {**SKY, "limits": "dss"}}, {"sky": {**SKY, "curve": None}}, {"sky": {**SKY, "asinh_a": 0}},
+        {"sky": {**SKY, "asinh_a": float("nan")}}, {"sky": {**SKY, "percentile": "99"}},
+        {"sky": {**SKY, "percentile": True}}, {"sky": {**SKY, "limits": ["zscale"]}},
         {"surprise": 1},
     ],
 )  # fmt: skip

@@ -1,5 +1,8 @@
+import shutil
 import sys
+import zipfile
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +13,10 @@ from test_maintain import Place
 from retrain import cli, commands
 from retrain.bottlenecks import BottleneckStore
 from retrain.bottlenecks.maintain import find_caches, stats_of
+from retrain.config import RunConfig
 from retrain.console import Console
+from retrain.dataset import find_photographs, scan_folder, unpack_photographs
+from retrain.doctor.kept import kept_facts
 from retrain.errors import CacheError, RetrainError, UsageError
 
 
@@ -217,7 +223,7 @@ def backbone(place, monkeypatch):
     """In place of a real backbone: the one whose cache the place has, of the features that the place's engine gives."""
     spec = SimpleNamespace(name="fake", feature_width=WIDTH)
     prepared = SimpleNamespace(spec=spec, fingerprint="ab" * 32)
-    catalog = commands.cache.__globals__["scan_photographs"](str(place.photos), "folder")
+    catalog = scan_folder(str(place.photos), "folder")
     monkeypatch.setattr("retrain.run.check", lambda config: (spec, catalog))
     monkeypatch.setattr("retrain.run.prepare", lambda config, spec, console: prepared)
     monkeypatch.setattr("retrain.gather.extractor_of", lambda config, backbone: nullcontext(fake_features))
@@ -306,9 +312,16 @@ def test_nothing_imported_is_nothing_to_compute_again(place, run):
         (["import"], "expected a folder of text bottlenecks"),
         (["import", "."], "expected --image_dir"),
         (["verify", "--image_dir", "no/such"], "expected --image_dir to be a folder"),
-        (["verify", "--recompute", "3"], "expected --image_dir, --architecture"),
+        (["verify", "--recompute", "3"], "expected --image_dir .*, --architecture"),
         (["verify", "--architecture", "vgg16"], "belongs to --recompute"),
         (["frobnicate"], "invalid choice"),
+        (["stats", "--image_list", "x"], "--image_list belongs to cache verify and export and import"),
+        (["stats", "--recursive"], "--recursive belongs to cache verify and export and import"),
+        (["import", ".", "--image_list", "no.csv"], "expected --image_list to be a CSV"),
+        (["import", ".", "--image_dir", "/", "--recursive"], "which is a whole disk"),
+        (["verify", "--image_dir", "s3://bucket/photos"], "expected --image_dir to lie on this machine"),
+        (["verify", "--image_dir", "no.zip"], "to be a folder or an archive"),
+        (["import", ".", "--archive_max_files", "0"], "expected at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(place, run, words, message):
@@ -329,3 +342,96 @@ def test_imported_caches_open_again(place, run):
     path = find_caches(str(place.bottlenecks))[-1]
     with BottleneckStore(path, stats_of(path).fingerprint, 5) as store:
         assert len(store.known_hashes()) == 3
+
+
+def pack(place, name="photos.zip", **more):
+    """An archive of the place's photographs, with other contents if asked."""
+    path = place.folder / name
+    with zipfile.ZipFile(path, "w") as archive:
+        for photo in sorted(place.photos.rglob("*.jpg")):
+            archive.writestr(photo.relative_to(place.photos).as_posix(), photo.read_bytes())
+        for member, content in more.items():
+            archive.writestr(f"cats/{member}.jpg", content)
+    return path
+
+
+def unpacked(place, archive):
+    config = RunConfig(image_dir=str(archive), bottleneck_dir=str(place.bottlenecks))
+    unpack_photographs(config, Console(quiet=True))
+    return find_photographs(config)[1].root
+
+
+def test_verify_and_import_take_lists(place, run):
+    listed = place.folder / "list.csv"
+    listed.write_text("path,label\nphotos/cats/0.jpg,cat\nphotos/cats/1.jpg,cat\nphotos/dogs/2.jpg,dog\n")
+    place.change("UPDATE files SET root = ?, path = CAST('photos/' || path AS BLOB)", str(place.folder).encode())
+    assert run("verify", "--image_list", listed) == [
+        "fake-abababababab.sqlite: 6 vectors, 6 files read again, nothing wrong"
+    ]
+    texts = write_texts(place, names=("photos/cats/0", "photos/dogs/2"))
+    assert "imported 2 vectors of 5 numbers" in run("import", texts, "--image_list", listed)[0]
+    shutil.rmtree(texts)  # and those that lie by class alone, as the original laid them
+    said = run("import", write_texts(place), "--image_list", listed, "--image_dir", place.folder)
+    assert "imported 3 vectors" in said[0]
+    assert "0 photographs without" in said[0]
+
+
+def test_verify_and_import_take_archives_and_unpack_them(place, run):
+    archive = pack(place)
+    said = run("import", write_texts(place), "--image_dir", archive)
+    assert said[0].startswith(f"Unpacking {archive} into ")
+    assert "imported 3 vectors of 5 numbers" in said[-2]
+    root = find_photographs(RunConfig(image_dir=str(archive), bottleneck_dir=str(place.bottlenecks)))[1].root
+    place.change("UPDATE files SET root = ?", str(root).encode())
+    said = run("verify", "fake-abababababab", "--image_dir", archive)
+    assert said == [
+        "fake-abababababab.sqlite: 6 vectors, 6 files read again, nothing wrong, 6 changed or gone since (a run notices)"
+    ]
+
+
+def test_an_archive_that_is_too_large_is_refused_until_it_is_allowed(place, run):
+    archive = pack(place)
+    with pytest.raises(UsageError, match="at most 5 files, got 6; raise --archive_max_files"):
+        run("import", write_texts(place), "--image_dir", archive, "--archive_max_files", 5)
+    assert "imported 3" in run("import", write_texts(place), "--image_dir", archive, "--archive_max_files", 6)[-2]
+
+
+def test_unpacked_archives_are_shown_and_those_that_no_archive_is_there_for_are_removed(place, run):
+    kept, gone = pack(place), pack(place, "other.zip", more=b"another")
+    roots = [unpacked(place, archive) for archive in (kept, gone)]
+    gone.unlink()
+    said = run("stats")
+    sizes = sorted(line for line in said if line.startswith("  " + str(place.folder)))
+    assert sizes[0].startswith(f"  {gone}, 7 files, 0.0 MB; the archive is gone: cache prune removes it")
+    assert sizes[1] == f"  {kept}, 6 files, 0.0 MB"
+    assert run("stats", "fake-abababababab")[-1].startswith("  6 files of")
+    for dry, done in ((["--dry_run"], "would be removed"), ([], "removed")):
+        assert all(Path(root).is_dir() for root in roots)
+        said = run("prune", *dry)
+        assert any(f"{gone}: the archive is gone; 0.0 MB {done}" in line for line in said)
+    assert [Path(root).is_dir() for root in roots] == [True, False]
+    assert sorted(p.suffix for p in Path(roots[0]).parent.iterdir()) == ["", ".json"]
+
+
+def test_named_caches_are_pruned_alone(place, run):
+    archive = pack(place)
+    root = unpacked(place, archive)
+    archive.unlink()
+    run("prune", "fake-abababababab")
+    run("prune", "--delete_cache", "fake-abababababab")
+    assert Path(root).is_dir()
+
+
+def test_what_the_doctor_keeps_is_no_cache_of_vectors_but_looked_after_as_one(place, run):
+    with kept_facts(str(place.bottlenecks), str(place.photos), Console(quiet=True), verify=False):
+        pass
+    (path,) = place.bottlenecks.glob("doctor-*.sqlite")
+    said = run("stats")
+    at = said.index(path.name)
+    assert said[at + 1].startswith("  what the doctor found of 0 photographs; ")
+    assert run("export", "--output", place.folder / "out.npz")[0].startswith("wrote 6 vectors of 8 to ")
+    with pytest.raises(UsageError, match="expected the name of one cache"):
+        run("export", path.stem, "--output", place.folder / "other.npz")
+    assert f"{path.name}: 0 vectors, nothing wrong" in run("verify")
+    assert run("prune", "--delete_cache", path.stem)
+    assert not path.exists()

@@ -39,6 +39,8 @@ def test_a_config_is_frozen():
 RANGES = [
     # name, legal, illegal
     ("max_skipped_percentage", [0.0, 0.5, 100.0], [-0.1, 100.1, math.nan, math.inf]),
+    ("archive_max_files", [1, 10**7], [0, -1, 10**7 + 1]),
+    ("archive_max_mb", [1, 1 << 30], [0, -1, (1 << 30) + 1]),
     ("threads", [0, 1, 1024], [-1, 1025]),
     ("feature_memory_mb", [0, 1, 10**9], [-1]),
     ("how_many_training_steps", [1, 10**9], [0, -1]),
@@ -59,6 +61,8 @@ RANGES = [
     ("random_brightness", [0, 1, 100], [-1, 101]),
     ("random_colour", [0, 1, 100], [-1, 101]),
     ("distorted_views", [8], [0, -1, 1001]),
+    ("sky_percentile", [99.5], [49, 100.1, float("nan")]),
+    ("sky_asinh_a", [0.1], [-0.1, 1.1, float("nan")]),
     ("unknown_threshold", [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
 ]
 

@@ -15,12 +15,12 @@ from retrain.console import Console
 from retrain.dataset import scan_folder
 from retrain.doctor.checkup import Tally, file_findings, jobs_of, look_at_files
 from retrain.doctor.files import FileFacts, Job, examine, examine_bytes, examine_files
-from retrain.doctor.findings import COSTS, MAX_EXAMPLES, STOPS
 from retrain.doctor.formats import other_content, read_format, unread_picture
-from retrain.doctor.survey import survey_folder
 from retrain.doctor.treatments import GOOD, TREATMENTS, is_lost
 from retrain.errors import ImageError
 from retrain.images import LIMITS, InputSpec, decode_rgb
+from retrain.survey.entries import survey_folder
+from retrain.survey.findings import COSTS, MAX_EXAMPLES, STOPS
 
 PHOTO = noise(48, 64)
 JPEG = encode(PHOTO, "JPEG")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -7,21 +8,23 @@ import socket
 import unicodedata
 from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import encode, noise, write_tree
+from trees import TREES, grow
 
 from retrain.config import RunConfig
 from retrain.console import Console
-from retrain.dataset import scan_folder
+from retrain.dataset import scan_folder, scan_photographs
 from retrain.doctor import COSTS, NOTE, SEVERITIES, STOPS, Finding, bad_images_csv, diagnose, diagnosis, report_json
 from retrain.doctor.checkup import by_severity, is_serious
-from retrain.doctor.findings import MAX_EXAMPLES, merged, of_names
-from retrain.doctor.layout import layout_findings, short_notes
-from retrain.doctor.names import same_but_for_spelling, same_on_other_disks, twins
 from retrain.doctor.report import terminal_lines
-from retrain.doctor.survey import survey_folder
+from retrain.survey.entries import survey_folder
+from retrain.survey.findings import MAX_EXAMPLES, merged, of_names
+from retrain.survey.layout import layout_findings, start_lines
+from retrain.survey.names import same_but_for_spelling, same_on_other_disks, twins
 
 PHOTO = encode(noise(40, 40))
 TWO = {"cats": {"1.png": PHOTO}, "dogs": {"2.png": PHOTO}}
@@ -81,7 +84,57 @@ def test_sides_of_a_split_that_are_taken_for_classes_are_told(tmp_path):
     split = found_in(root)["split-folders"]
     assert split.severity == COSTS
     assert split.fix.endswith(f"--image_dir {root}/train")
-    assert short_notes(scan_folder(str(root), "folder"))[0].startswith("the folders look like the sides")
+    first, more = start_lines(scan_folder(str(root), "folder"), str(root))
+    assert first.startswith("the folders look like the sides")
+    assert first.endswith(f"training photographs from test photographs: Test, train; {split.fix}")
+    assert more == f"python -m retrain doctor --image_dir {root} tells more"
+
+
+def test_a_run_begins_with_nothing_for_a_sound_folder_whatever_is_worth_knowing_only(two):
+    (two / "cats" / ".hidden.png").write_bytes(PHOTO)
+    (two / "cats" / "é.png").write_bytes(PHOTO)
+    (two / "cats" / "É.png").write_bytes(PHOTO)
+    (two / "model.pb").write_bytes(b"")
+    assert start_lines(scan_folder(str(two), "folder"), str(two)) == []
+
+
+def test_a_run_begins_with_five_findings_at_most_and_opens_no_file(two, monkeypatch):
+    for number, name in enumerate(("Cats", "CATS ", "train", "test", "valid")):
+        write_tree(two, {name: {f"{number}.png": PHOTO}})
+    (two / "gone").symlink_to(two / "nowhere")
+    (two / "again").symlink_to(two / "dogs")
+    (two / "tf_files").mkdir()
+    monkeypatch.setattr("builtins.open", None)
+    monkeypatch.setattr(Path, "open", None)
+    catalog = scan_folder(str(two), "folder")
+    lines = start_lines(catalog, f"{two}/it's")
+    assert len(lines) == 6
+    assert lines[0].startswith("folder of a program's output")
+    assert any(line.startswith("class folder that is a link into the same image folder") for line in lines)
+    assert lines[-1].startswith("python -m retrain doctor --image_dir '")
+
+
+def test_what_a_run_leaves_out_is_reason_enough_to_name_the_doctor(two):
+    (two / "loose.png").write_bytes(PHOTO)
+    assert start_lines(scan_folder(str(two), "folder"), str(two), "my list.csv") == [
+        f"python -m retrain doctor --image_list 'my list.csv' --image_dir {two} tells more"
+    ]
+
+
+def test_a_url_is_judged_by_its_class_names(two):
+    files = fsspec.filesystem("memory")
+    write_tree(two, {"Dogs": {"3.png": PHOTO}})
+    files.put(str(two), "/judged", recursive=True)
+    try:
+        lines = start_lines(scan_photographs("memory://judged", "folder"), "memory://judged")
+    finally:
+        files.rm("/judged", recursive=True)
+    assert [line[:25] for line in lines] == ["classes whose names diffe", "python -m retrain doctor "]
+
+
+def test_a_folder_that_can_no_longer_be_listed_stops_no_run(two):
+    catalog = scan_folder(str(two), "folder")
+    assert start_lines(dataclasses.replace(catalog, root=str(two / "gone")), "gone") == []
 
 
 def test_output_folders_among_the_classes_stop_a_run(two):
@@ -105,7 +158,9 @@ def test_class_names_that_are_nearly_the_same_are_told(two):
     twin = found_in(two)["class-twins"]
     assert (twin.severity, twin.count) == (COSTS, 3)
     assert "'Cats' = 'cats'" in twin.examples
-    assert len(short_notes(scan_folder(str(two), "folder"))) == 1
+    lines = start_lines(scan_folder(str(two), "folder"), str(two))
+    assert len(lines) == 2
+    assert lines[0].startswith("classes whose names differ by case")
 
 
 def test_labels_that_collide_under_the_poets_rule_are_worth_knowing_or_stop_a_run(two):
@@ -207,42 +262,6 @@ def examined(root, **more):
 @pytest.fixture(autouse=True)
 def _no_backbone(monkeypatch):
     monkeypatch.setattr(diagnosis, "_prepared", lambda *given: (None, "this is a test"))
-
-
-SOUND = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12)
-NAMES = st.one_of(
-    st.sampled_from(
-        ["train", "test", "Cats", "cats", "-dash", "[x]", "=1+1", "new\nline", "e\u0301", "\u00e9", "x" * 250, ".hidden",
-         "bottlenecks", "a b", "a_b", "~", "*", "\udcff", "\x1b[31m"]
-    ),
-    SOUND,
-).filter(lambda name: name not in (".", "..") and len(os.fsencode(name)) < 252)  # fmt: skip
-SUFFIXES = st.sampled_from(["", ".jpg", ".PNG", ".gif", ".txt", ".tif", ".pb", ".webp"])
-CONTENTS = st.one_of(
-    st.sampled_from([PHOTO, encode(noise(40, 40), "JPEG"), PHOTO[:60], b"", b"<html>", b"II*\0", b"GIF89a"]),
-    st.binary(max_size=30),
-)
-KINDS = st.sampled_from(["file", "file", "file", "pipe", "gone", "loop", "up", "out", "peer"])
-FILES = st.dictionaries(st.tuples(NAMES, SUFFIXES).map("".join), st.tuples(KINDS, CONTENTS), max_size=4)
-TREES = st.recursive(FILES, lambda inner: st.dictionaries(NAMES, st.one_of(inner, FILES), max_size=4), max_leaves=6)
-
-
-def grow(root: Path, tree, beside: Path) -> None:
-    for name, what in tree.items():
-        path = root / name
-        if os.path.lexists(path) or len(os.fsencode(name)) > 255:
-            continue
-        if isinstance(what, dict):
-            path.mkdir()
-            grow(path, what, beside)
-            continue
-        kind, content = what
-        if kind == "file":
-            path.write_bytes(content)
-        elif kind == "pipe":
-            os.mkfifo(path)
-        else:
-            path.symlink_to({"gone": "nowhere", "loop": name, "up": "..", "out": beside, "peer": "."}[kind])
 
 
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

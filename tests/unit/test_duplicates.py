@@ -7,25 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
-from support import encode, noise, write_tree
+from support import encode, noise, scene, write_tree
 
-from retrain.doctor.alignment import likenesses
-from retrain.doctor.duplicates import Duplicates, Pair, duplicate_findings, duplicates_csv, find_duplicates
-from retrain.doctor.findings import COSTS, NOTE
-from retrain.doctor.fingerprints import HASH_BITS, Fingerprint, fingerprint, gathered, hash_bits, read_fingerprints
+from retrain.alike.alignment import likenesses
+from retrain.alike.fingerprints import HASH_BITS, Fingerprint, fingerprint, gathered, hash_bits, read_fingerprints
+from retrain.alike.pairs import Duplicates, Pair, find_duplicates
+from retrain.doctor.duplicates import duplicate_findings, duplicates_csv
 from retrain.errors import ImageError
-
-SIZE = (200, 160)
-
-
-def scene(seed, size=SIZE):
-    """A picture with structure at several scales, as photographs have."""
-    rng = np.random.default_rng(seed)
-    whole = np.zeros((size[1], size[0], 3))
-    for cells, strength in ((4, 120), (12, 70), (32, 50)):
-        coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-        whole += strength / 255 * np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), float)
-    return Image.fromarray(whole.clip(0, 255).astype(np.uint8))
+from retrain.survey.findings import COSTS, NOTE
 
 
 def sky(seed):
@@ -101,7 +90,7 @@ def test_mirror_images_are_found_only_when_asked_for():
 
 
 def test_a_picture_of_one_colour_is_like_nothing():
-    flat = [encode(Image.new("RGB", SIZE, (shade, shade, shade))) for shade in (10, 11, 200)]
+    flat = [encode(Image.new("RGB", (200, 160), (shade, shade, shade))) for shade in (10, 11, 200)]
     assert find_duplicates(table(*flat), np.ones((3, 4), np.float32)).groups == ()
 
 
@@ -116,7 +105,7 @@ def test_blocks_give_the_same_as_one_product(monkeypatch):
     prints = table(*map(jpeg, pictures), *[jpeg(picture, 40) for picture in reversed(pictures)])
     vectors = np.stack([vector(seed) for seed in [*range(10), *reversed(range(10))]])
     whole = find_duplicates(prints, vectors)
-    monkeypatch.setattr("retrain.doctor.candidates._BLOCK", 3)
+    monkeypatch.setattr("retrain.alike.candidates._BLOCK", 3)
     assert find_duplicates(prints, vectors) == whole
     assert len(whole.groups) == 10
 

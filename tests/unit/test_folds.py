@@ -47,6 +47,54 @@ def test_copies_lie_in_one_fold_and_classes_are_dealt_evenly(photos, folds):
     assert sizes.max() - sizes.min() <= 1
 
 
+@settings(max_examples=100)
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), min_size=1, max_size=40),
+    folds=st.integers(2, 8),
+    seed=st.integers(0, 9),
+)
+def test_groups_of_any_size_are_dealt_so_that_classes_have_as_many_photographs_in_each_fold(sizes, folds, seed):
+    labels = np.repeat([label for label, _ in sizes], [size for _, size in sizes])
+    keys = shas(np.repeat(range(len(sizes)), [size for _, size in sizes]))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    fold = np.empty_like(labels)
+    fold[order] = assign_folds(labels[order], [keys[i] for i in order], folds, by_size=True)
+    assert (fold == assign_folds(labels, keys, folds, by_size=True)).all()
+    for key in set(keys):
+        assert len({number for number, own in zip(fold.tolist(), keys, strict=True) if own == key}) == 1
+    for label in set(labels.tolist()):
+        counts = np.bincount(fold[labels == label], minlength=folds)
+        largest = max(size for own, size in sizes if own == label)
+        assert counts.max() - counts.min() <= largest
+
+
+def test_unequal_groups_are_balanced_in_photographs_which_counting_them_is_not():
+    sizes = [40, 1, 1, 1, 1] * 4 + [8] * 20
+    labels = np.repeat([0] * 20 + [1] * 20, sizes)
+    keys = shas(np.repeat(range(40), sizes))
+    by_count, by_size = (assign_folds(labels, keys, 4, by_size=by_size) for by_size in (False, True))
+    assert np.bincount(by_size[labels == 0]).tolist() == [44] * 4
+    assert np.bincount(by_size[labels == 1]).tolist() == [40] * 4
+    assert np.ptp(np.bincount(by_count[labels == 0], minlength=4)) > 30
+
+
+def test_groups_of_several_classes_are_dealt_by_all_of_their_classes():
+    # Nights with objects of both classes: each fold gets a fifth of each.
+    nights = np.repeat(range(20), 10)
+    labels = np.tile([0] * 7 + [1] * 3, 20)
+    fold = assign_folds(labels, shas(nights), 5, by_size=True)
+    for label in (0, 1):
+        assert len(set(np.bincount(fold[labels == label]).tolist())) == 1
+
+
+def test_photographs_that_stand_alone_are_dealt_evenly_either_way():
+    labels, digests = np.arange(53) % 3, shas(range(53))
+    for by_size in (False, True):
+        fold = assign_folds(labels, digests, 5, by_size=by_size)
+        assert np.ptp(np.bincount(fold)) <= 1
+        assert all(np.ptp(np.bincount(fold[labels == label], minlength=5)) <= 1 for label in range(3))
+
+
 def test_folds_depend_on_contents_and_not_on_the_order_of_files():
     labels, digests = np.arange(40) % 2, shas(range(40))
     order = np.random.default_rng(0).permutation(40)

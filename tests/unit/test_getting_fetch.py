@@ -501,9 +501,13 @@ def test_what_was_never_asked_comes_before_what_failed(server, options, monkeypa
 
 
 def test_without_the_library_the_command_that_mends_it_is_said(options, monkeypatch):
-    monkeypatch.setattr(client_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'retrain-photos\[fetch\]'"):
-        fetch_all([], options, Console(quiet=True))
+    for missing, words in (
+        ({"urllib3"}, "urllib3, which is"),
+        ({"urllib3", "protego"}, "urllib3 and protego, which are"),
+    ):
+        monkeypatch.setattr(client_module.importlib.util, "find_spec", lambda name: None if name in missing else name)  # noqa: B023
+        with pytest.raises(UsageError, match=rf"needs {words} not installed: .*pip install 'retrain-photos\[fetch\]'"):
+            fetch_all([], options, Console(quiet=True))
 
 
 def test_bad_addresses_are_rows_and_nothing_is_asked(options):

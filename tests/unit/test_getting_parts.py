@@ -1,15 +1,18 @@
 """The parts of fetch that need no server: lists, turns, contents, manifest."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from support import encode, noise
 
 from retrain.errors import ImageError, UsageError
+from retrain.getting.addresses import Policy, RefusedError, parse_url
 from retrain.getting.client import retry_after_s
 from retrain.getting.contents import Shelf, file_name, suffix_of
 from retrain.getting.lists import Wanted, list_problems, read_csv, read_urls
 from retrain.getting.manifest import Manifest, Row
+from retrain.getting.robots import Rules
 from retrain.getting.turns import Turns
 
 # Lists
@@ -263,3 +266,91 @@ def test_a_foreign_manifest_is_said(tmp_path, line):
     path = write(tmp_path / "fetched.jsonl", line + "\n")
     with pytest.raises(UsageError, match=r"line 1 of .*move the file away"):
         Manifest(path)
+
+
+# robots.txt, by the examples of RFC 9309
+
+
+def allows(text, path, name="retrain-photos"):
+    data = text if isinstance(text, bytes) else text.encode()
+    client = SimpleNamespace(policy=Policy(), get=lambda *_: SimpleNamespace(location="", status=200, data=data))
+    try:
+        Rules(client, name, 60).check(parse_url(f"https://photos.example{path}", Policy()))
+    except RefusedError as error:
+        return "does not allow it" not in str(error)
+    return True
+
+
+SECTION_5_1 = """
+User-Agent: *
+Disallow: *.gif$
+Disallow: /example/
+Allow: /publications/
+
+User-Agent: foobot
+Disallow:/
+Allow:/example/page.html
+Allow:/example/allowed.gif
+
+User-Agent: barbot
+User-Agent: bazbot
+Disallow: /example/page.html
+
+User-Agent: quxbot
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "is_allowed"),
+    [
+        ("foobot", "/example/page.html", True),
+        ("foobot", "/example/allowed.gif", True),
+        ("foobot", "/publications/", False),
+        ("FooBot", "/else", False),
+        ("barbot", "/example/page.html", False),
+        ("bazbot", "/example/page.html", False),
+        ("bazbot", "/example/allowed.gif", True),
+        ("quxbot", "/example/page.html", True),
+        ("other", "/a/picture.gif", False),
+        ("other", "/a/picture.gif?size=2", True),
+        ("other", "/a/picture.giff", True),
+        ("other", "/example/x.jpg", False),
+        ("other", "/publications/x.jpg", True),
+        ("other", "/publications/x.gif", True),  # its rule is the longer one
+    ],
+)
+def test_each_asks_by_its_own_rules(name, path, is_allowed):
+    assert allows(SECTION_5_1, path, name) == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "is_allowed"),
+    [
+        ("Allow: /example/page/\nDisallow: /example/page/disallowed.gif", "/example/page/disallowed.gif", False),
+        ("Allow: /example/page/\nDisallow: /example/page/disallowed.gif", "/example/page/x.gif", True),
+        ("Disallow: /example/page/disallowed.gif\nAllow: /example/page/", "/example/page/disallowed.gif", False),
+        ("Disallow: /\nAllow: /", "/x", True),  # as long as each other: allowed
+        ("Allow: /this/path/exactly$\nDisallow: /", "/this/path/exactly", True),
+        ("Allow: /this/path/exactly$\nDisallow: /", "/this/path/exactly/not", False),
+        ("Disallow: /this/*/exactly", "/this/and/that/exactly.jpg", False),
+        ("Disallow: /this/*/exactly", "/this/exactly.jpg", True),
+        ("Disallow: /path/file-with-a-%2A.html", "/path/file-with-a-*.html", False),
+        ("Disallow: /path/file-with-a-%2A.html", "/path/file-with-a-b.html", True),
+        ("Disallow: /path/foo-%24", "/path/foo-$", False),
+        ("Disallow: /path/foo-%24", "/path/foo-", True),
+        ("Disallow: /foo/bar?baz=quz", "/foo/bar?baz=quz", False),
+        ("Disallow: /foo/bar/%62%61%7A", "/foo/bar/baz", False),
+        ("Disallow: /foo/bar/\u30c4", "/foo/bar/%E3%83%84", False),
+        ("Disallow: /foo/bar/%E3%83%84", "/foo/bar/%E3%83%84", False),
+        ("Disallow:", "/x", True),
+        ("Disallow: " + "*a" * 5000, "/" + "a" * 4000 + "b", True),  # no rule takes long
+    ],
+)
+def test_the_longest_rule_that_fits_counts(rules, path, is_allowed):
+    assert allows(f"User-agent: *\n{rules}\n", path) == is_allowed
+
+
+def test_groups_of_one_name_are_one_and_a_mark_of_utf8_is_no_letter():
+    assert not allows(b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /no\r\n", "/no")
+    text = "User-agent: *\nDisallow: /a\n\nUser-agent: retrain-photos\nDisallow: /b\n\nUser-agent: RETRAIN-PHOTOS\nDisallow: /c"
+    assert [allows(text, path) for path in ("/a", "/b", "/c")] == [True, False, False]

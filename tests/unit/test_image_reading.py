@@ -52,6 +52,12 @@ def test_what_is_no_regular_file_is_refused_and_a_pipe_is_not_waited_for(odd, na
     assert caught.value.reason == why
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="only Linux makes up such files")  # noqa: PTH110
+def test_a_file_that_is_said_to_be_empty_is_not_opened(odd):
+    (odd / "endless.jpg").symlink_to("/proc/version")
+    assert read_image_file(odd / "endless.jpg") == b""
+
+
 def test_a_device_is_refused():
     with pytest.raises(ImageError, match="not a file"):
         read_image_file("/dev/zero")

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from support import encode
 
-from retrain.doctor.findings import COSTS, NOTE
-from retrain.doctor.fingerprints import fingerprint, gathered
+from retrain.alike.fingerprints import fingerprint, gathered
 from retrain.doctor.quality import class_findings, quality_findings
+from retrain.survey.findings import COSTS, NOTE
 
 
 def scene(seed, level=128):

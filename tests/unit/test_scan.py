@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import write_tree
 
-from retrain.dataset import scan_folder
+from retrain.config import RunConfig
+from retrain.config.inputs import system_problems
+from retrain.dataset import find_photographs, inputs, scan_folder
 from retrain.dataset.scan import IMAGE_SUFFIXES
 
 
@@ -49,7 +51,9 @@ def test_every_known_suffix_is_taken_in_any_case(two, suffix):
     assert len(scan_folder(str(two), "folder").records) == 4
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "Thumbs.db", "clip.mp4", "raw.CR2", "x.jpg.part", "m.tiff", "a.svg"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "Thumbs.db", "clip.mp4", "raw.CR2", "x.jpg.part", "m.heic", "a.svg", "a.txt.gz"]
+)
 def test_other_suffixes_are_counted_and_left_out(two, name):
     (two / "cats" / name).write_bytes(b"x")
     catalog = scan_folder(str(two), "folder")
@@ -187,6 +191,62 @@ def test_a_folder_that_cannot_be_listed_is_a_problem(two, monkeypatch):
     monkeypatch.setattr(os, "scandir", denied)
     (problem,) = scan_folder(str(two), "folder").problems
     assert f"cannot read the folder {two}/dogs: Permission denied; check its permissions" in problem
+
+
+def test_the_only_class_folder_may_be_unreadable_or_vanish(tmp_path, monkeypatch):
+    write_tree(tmp_path / "p", {"cats": {"1.jpg": b"1"}})
+    listing = os.scandir
+    for error in (PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file or directory")):
+
+        def denied(path, error=error):
+            if str(path).endswith("cats"):
+                raise error
+            return listing(path)
+
+        monkeypatch.setattr(os, "scandir", denied)
+        problems = scan_folder(str(tmp_path / "p"), "folder").problems
+        assert f"cannot read the folder {tmp_path}/p/cats: {error.strerror}" in problems[0]
+        assert problems[1].startswith("Only one valid folder of images found")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other roots")
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("/", "got /, which is a whole disk"),
+        ("//", "got //, which is a whole disk"),
+        ("link", "which is a whole disk"),
+        ("/proc", "got /proc, whose files the system makes up"),
+        ("/proc/self/../self", "whose files the system makes up"),
+        ("/dev", "whose files the system makes up"),
+    ],
+)
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_disk_and_the_systems_own_folders_are_refused_unlisted(tmp_path, monkeypatch, folder, words, recursive):
+    (tmp_path / "link").symlink_to("/")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inputs, "scan_folder", None)
+    monkeypatch.setattr(inputs, "scan_photographs", None)
+    config = RunConfig(image_dir=folder, recursive=recursive)
+    assert find_photographs(config) == ([], None)
+    assert words in "; ".join(config.problems())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other roots")
+def test_a_list_may_name_photographs_by_their_whole_paths(two, tmp_path):
+    names = [two / "cats" / "1.jpg", two / "dogs" / "2.jpg"]
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{name},{name.parent.name}\n" for name in names))
+    config = RunConfig(image_dir="/", image_list=str(tmp_path / "list.csv"))
+    problems, catalog = find_photographs(config)
+    assert problems == []
+    assert ["/" + path for path in paths(catalog)] == [str(name) for name in names]
+    assert not [problem for problem in config.problems() if "whole disk" in problem]
+
+
+@pytest.mark.parametrize("folder", ["/process", "/system", "/dev/shm/photos", "/devices"])  # noqa: S108
+def test_other_folders_are_not_the_systems(monkeypatch, folder):
+    monkeypatch.setattr(os.path, "realpath", lambda path: path)
+    assert system_problems(folder) == []
 
 
 def test_a_root_that_vanished_is_a_problem(tmp_path):

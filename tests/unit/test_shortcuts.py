@@ -3,10 +3,10 @@ import pytest
 from PIL import Image, ImageOps
 from support import encode
 
+from retrain.alike.fingerprints import fingerprint, gathered
 from retrain.doctor import shortcuts
-from retrain.doctor.findings import COSTS, NOTE
-from retrain.doctor.fingerprints import fingerprint, gathered
 from retrain.doctor.shortcuts import PROPERTIES, find_shortcuts, name_pattern, shortcut_findings
+from retrain.survey.findings import COSTS, NOTE
 
 NAMES = ("open cluster", "globular cluster")
 

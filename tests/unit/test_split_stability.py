@@ -26,13 +26,23 @@ def tree_of(root, count, prefix, shot=""):
     return root
 
 
+def near_pairs(contents):
+    """Photographs whose words are the same but for the last are near duplicates."""
+    first, pairs = {}, []
+    for index, content in enumerate(contents):
+        words = content.rsplit(b" ", 1)[0] if content.startswith(b"burst") else content
+        if first.setdefault(words, index) != index:
+            pairs.append((first[words], index))
+    return pairs
+
+
 def sides_of(root, group_by="", split_file=""):
     catalog = scan_folder(str(root), "folder")
     contents = [(root / record.path).read_bytes() for record in catalog.records]
     shas = [digest(content) for content in contents]
     plan, problems = plan_split(catalog, group_by, split_file)
     assert problems == []
-    split = split_images(catalog, shas, REQUEST, plan)
+    split = split_images(catalog, shas, REQUEST, plan, near_pairs(contents))
     return dict(zip(contents, split.sides.tolist(), strict=True)), split_csv(catalog, shas, split)
 
 
@@ -61,6 +71,40 @@ def test_adding_a_thousand_renaming_a_thousand_and_moving_the_folder_move_none(t
     (tmp_path / "else").mkdir()
     shutil.move(root, tmp_path / "else" / "where")
     assert moved(renamed, sides_of(tmp_path / "else" / "where", rule)[0]) == 0
+
+
+def bursts(root, numbers, shots):
+    """Near duplicates: several shots of one thing."""
+    for label in ("oak", "elm"):
+        files = {f"burst{n}-{shot}.jpg": f"burst {label} {n} {shot}".encode() for n in numbers for shot in shots}
+        write_tree(root, {label: files})
+
+
+def test_near_duplicates_move_nothing_but_the_group_that_a_new_one_of_a_lower_place_joins(tmp_path):
+    root = tree_of(tmp_path / "photos", 1000, "plant")
+    bursts(root, range(100), range(2))
+    before, _ = sides_of(root)
+    tree_of(root, 500, "weed")
+    bursts(root, range(100, 200), range(2))  # near duplicates of each other alone
+    added, _ = sides_of(root)
+    assert moved(before, added) == 0
+
+    for number, path in enumerate(sorted(root.glob("*/*.jpg"))):
+        path.rename(path.with_name(f"{number * 7919 % 4001}.png"))
+    (tmp_path / "else").mkdir()
+    shutil.move(root, tmp_path / "else" / "where")
+    root = tmp_path / "else" / "where"
+    renamed, _ = sides_of(root)
+    assert moved(added, renamed) == 0
+
+    bursts(root, range(100), [9])
+    joined, _ = sides_of(root)
+    went = {content for content, side in renamed.items() if joined[content] != side}
+    assert went  # else nothing is shown
+    for content in went:
+        group = [one for one in joined if one.rsplit(b" ", 1)[0] == content.rsplit(b" ", 1)[0]]
+        assert min(group, key=lambda one: content_percentage(digest(one))).endswith(b" 9")
+        assert len({joined[one] for one in group}) == 1
 
 
 def test_names_that_are_all_new_move_nothing_without_groups(tmp_path):

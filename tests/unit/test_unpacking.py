@@ -17,11 +17,14 @@ from retrain import fsio
 from retrain.config import RunConfig
 from retrain.config.inputs import archive_kind
 from retrain.console import Console
-from retrain.dataset import find_folder, find_photographs, guards, members, unpack_photographs, unpacking
+from retrain.dataset import find_folder, find_photographs, members, unpack_photographs, unpacking
+from retrain.dataset.guards import Bounds
+from retrain.dataset.unpacked import list_unpacked, remove_unpacked
 from retrain.dataset.unpacking import inspect_archive, step_into, unpack_archive, unpacked_folder
 from retrain.errors import UsageError
 
 QUIET = Console(quiet=True)
+USUAL = Bounds()
 FILES = {"cats/1.jpg": b"cat one", "cats/2.jpg": b"cat two", "dogs/1.jpg": b"dog", "dogs/sub/2.jpg": b"below"}
 UNIX = 3
 
@@ -60,8 +63,12 @@ def tree(folder):
     }
 
 
-def unpack(path, place, judge=lambda folder: ()):
-    return unpack_archive(path, str(place), QUIET, judge)
+def unpack(path, place, judge=lambda folder: (), bounds=USUAL):
+    return unpack_archive(path, str(place), bounds, QUIET, judge)
+
+
+def inspect(path, place, bounds=USUAL):
+    return inspect_archive(path, str(place), bounds)
 
 
 KINDS = {
@@ -77,12 +84,12 @@ def test_photographs_are_unpacked_once_into_a_folder_named_by_the_archive(tmp_pa
     path = KINDS[kind](tmp_path / "photos.bin")  # by its bytes, not by its name
     assert archive_kind(path) == kind
     place = tmp_path / "some" / "unpacked"
-    assert inspect_archive(path, str(place)) == []
+    assert inspect(path, place) == []
     assert not (tmp_path / "some").exists()
     folder = unpack(path, place)
     assert folder == place / fsio.sha256_file(path) == unpacked_folder(path, str(place))
     assert tree(folder) == FILES
-    assert [p.name for p in place.iterdir()] == [folder.name]
+    assert sorted(p.name for p in place.iterdir()) == [folder.name, f"{folder.name}.json"]
     (folder / "cats" / "1.jpg").write_bytes(b"mark")
     unpack(path, place, judge=lambda folder: pytest.fail("it is there already"))
     assert tree(folder)["cats/1.jpg"] == b"mark"
@@ -108,10 +115,16 @@ def test_only_a_folder_that_holds_folders_and_is_alone_is_stepped_into(tmp_path)
         assert step_into(folder) == folder / inner
 
 
-def test_archives_in_an_archive_are_left_as_they_are(tmp_path):
-    inner = Path(make_zip(tmp_path / "inner.zip", {"../../evil.jpg": b"x"})).read_bytes()
-    folder = unpack(make_zip(tmp_path / "p.zip", {**FILES, "cats/inner.zip": inner}), tmp_path / "u")
-    assert tree(folder)["cats/inner.zip"] == inner
+@pytest.mark.parametrize(
+    "inner", ["inner.zip", "INNER.ZIP", "a.tar", "a.tar.gz", "a.tgz", "a.tar.zst", "a.7z", "a.rar"]
+)
+def test_an_archive_in_an_archive_is_refused(tmp_path, inner):
+    refused(make_zip(tmp_path / "p.zip", {**FILES, f"cats/{inner}": b"x"}), tmp_path, "is an archive itself")
+
+
+def test_what_only_begins_like_an_archive_is_a_file(tmp_path):
+    files = {**FILES, "cats/zip": b"", "cats/m45.zip.jpg": b"", "cats/m31.fits.gz": b""}
+    assert inspect(make_zip(tmp_path / "p.zip", files), tmp_path / "u") == []
 
 
 MANY = {f"cats/{i}.jpg": b"" for i in range(20)}
@@ -136,14 +149,14 @@ HOSTILE_NAMES = {
 }
 
 
-def refused(path, tmp_path, words):
+def refused(path, tmp_path, words, bounds=USUAL):
     """It is refused when it is looked through and when it is unpacked, and nothing is written by either."""
     before = tree(tmp_path)
-    problems = inspect_archive(path, str(tmp_path / "deep" / "u"))
+    problems = inspect(path, tmp_path / "deep" / "u", bounds)
     assert words in problems[0]
     assert path in problems[0]
     with pytest.raises(UsageError) as refusal:
-        unpack(path, tmp_path / "deep" / "u")
+        unpack(path, tmp_path / "deep" / "u", bounds=bounds)
     assert words in str(refusal.value)
     assert tree(tmp_path) == before
     assert not (tmp_path / "deep").exists()
@@ -216,43 +229,81 @@ def test_a_name_cut_by_a_nul_is_seen_whole(tmp_path):
 def test_bombs_are_refused_before_they_go_off(tmp_path):
     bomb = {"cats/1.bmp": bytes(20 << 20)}
     for path in (make_zip(tmp_path / "p.zip", bomb), make_tar(tmp_path / "p.tgz", bomb)):
-        refused(path, tmp_path, "to unpack to at most 100 times that, got more, which photographs never do")
+        problems = inspect(path, tmp_path / "u")
+        assert len(problems) == 1
+        assert f"to unpack to at most 100 times that, got {20 << 20:,} bytes, which photographs never do" in problems[0]
+        with pytest.raises(UsageError, match="100 times that, got at least 20,971,520 bytes"):
+            unpack(path, tmp_path / "u")
+        assert not (tmp_path / "u").exists()
 
 
 def test_a_small_archive_may_hold_black_pictures(tmp_path):
-    assert inspect_archive(make_zip(tmp_path / "p.zip", {"cats/1.bmp": bytes(1 << 20)}), str(tmp_path)) == []
+    assert inspect(make_zip(tmp_path / "p.zip", {"cats/1.bmp": bytes(1 << 20)}), tmp_path) == []
 
 
-def test_bombs_behind_the_end_of_a_tar_and_in_its_names_are_refused(tmp_path, monkeypatch):
+def test_bombs_behind_the_end_of_a_tar_and_in_its_names_are_refused(tmp_path):
     path = tmp_path / "p.tgz"
     tar = gzip.decompress(Path(make_tar(path, {"cats/1.jpg": b"1"})).read_bytes())
-    monkeypatch.setattr(unpacking, "MAX_FILES", 100)
     path.write_bytes(gzip.compress(tar + bytes(8 << 20)))
-    refused(str(path), tmp_path, "it unpacks to more than")
+    refused(str(path), tmp_path, "it unpacks to more than", Bounds(max_files=100))
     long = tarfile.TarInfo("././@LongLink")
     long.type, long.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
     path.write_bytes(gzip.compress(long.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 16)))
     refused(str(path), tmp_path, "bytes at once, at most 1048576 are read")
     path.write_bytes(gzip.compress(special_of_size(1 << 50) + bytes(1024)))
-    refused(str(path), tmp_path, "to unpack to at most 8,589,934,592 bytes, got more")
+    refused(str(path), tmp_path, "to unpack to at most 256 MiB, got at least 1,073,741,824 MiB; raise --archive_max_mb")
 
 
-def special_of_size(size):
-    info = tarfile.TarInfo("cats/1.jpg")
+def special_of_size(size, name="cats/1.jpg"):
+    info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def test_too_many_files_are_refused_with_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(guards, "MAX_FILES", 19)
-    for path in (make_zip(tmp_path / "p.zip", MANY), make_tar(tmp_path / "p.tar", MANY, "w")):
-        refused(path, tmp_path, "to hold at most 19 files, got more; if you trust it, unpack it yourself")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_too_many_files_are_refused_with_the_flag_that_allows_them(tmp_path, kind):
+    path = make_zip(tmp_path / "p", MANY) if kind == "zip" else make_tar(tmp_path / "p", MANY, "w")
+    (problem,) = inspect(path, tmp_path / "u", Bounds(max_files=15))
+    assert "to hold at most 15 files, got 20; raise --archive_max_files" in problem
+    with pytest.raises(UsageError, match="at most 15 files, got at least 16; raise --archive_max_files"):
+        unpack(path, tmp_path / "u", bounds=Bounds(max_files=15))
+    assert not (tmp_path / "u").exists()
+    assert inspect(path, tmp_path / "u", Bounds(max_files=20)) == []
+
+
+def test_too_many_bytes_are_refused_with_the_flag_that_allows_them(tmp_path):
+    noise = random.Random(0).randbytes(3 << 20)
+    path = make_zip(tmp_path / "p.zip", {"cats/1.bmp": noise, "dogs/1.bmp": noise})
+    (problem,) = inspect(path, tmp_path / "u", Bounds(max_bytes=5 << 20))
+    assert "to unpack to at most 5 MiB, got 6 MiB; raise --archive_max_mb" in problem
+    assert inspect(path, tmp_path / "u", Bounds(max_bytes=6 << 20)) == []
+
+
+def test_the_flags_of_a_run_raise_the_bounds(tmp_path):
+    path = make_zip(tmp_path / "p.zip", {f"{c}/{i}.jpg": b"x" for c in ("cats", "dogs") for i in range(20)})
+    tight = config_of(tmp_path, path, archive_max_files=30)
+    problems, catalog = find_photographs(tight)
+    assert catalog is None
+    assert "got 40; raise --archive_max_files" in problems[0]
+    with pytest.raises(UsageError, match="archive_max_files"):
+        unpack_photographs(tight, QUIET)
+    wide = config_of(tmp_path, path, archive_max_files=40)
+    assert find_photographs(wide) == ([], None)
+    unpack_photographs(wide, QUIET)
+    assert len(find_photographs(tight)[1].records) == 40  # what is unpacked is only read
+
+
+def test_a_zip_that_lists_more_than_it_may_is_read_for_who_allows_more_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(members, "_MAX_LISTING_BYTES", 500)
+    path = make_zip(tmp_path / "p.zip", MANY)
+    assert "its list of members has" in inspect(path, tmp_path / "u", Bounds(max_files=1))[0]
+    assert inspect(path, tmp_path / "u", Bounds(max_files=20)) == []
 
 
 def test_a_long_list_of_members_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(members, "_MAX_LISTING_BYTES", 500)
     path = make_zip(tmp_path / "p.zip", MANY)
-    refused(path, tmp_path, "its list of members has")
+    refused(path, tmp_path, "its list of members has", Bounds(max_files=1))
     data = Path(path).read_bytes()
     end = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 20, 20, 1 << 40, 0)
     monkeypatch.setattr(members, "_MAX_LISTING_BYTES", 1 << 30)
@@ -264,14 +315,14 @@ def test_a_long_list_of_members_is_not_read(tmp_path, monkeypatch):
 
 
 def test_only_ten_problems_are_told(tmp_path):
-    problems = inspect_archive(make_zip(tmp_path / "p.zip", {f"../{i}": b"" for i in range(14)}), str(tmp_path))
+    problems = inspect(make_zip(tmp_path / "p.zip", {f"../{i}": b"" for i in range(14)}), tmp_path)
     assert len(problems) == 11
     assert problems[10] == f"{tmp_path / 'p.zip'}: 4 more members are not unpacked"
 
 
 def test_no_room_is_told_with_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5}))
-    (problem,) = inspect_archive(make_zip(tmp_path / "p.zip", FILES), str(tmp_path / "u"))
+    (problem,) = inspect(make_zip(tmp_path / "p.zip", FILES), tmp_path / "u")
     assert f"unpacks to {sum(map(len, FILES.values()))} bytes, and {tmp_path} has room for 5; make room" in problem
 
 
@@ -440,9 +491,9 @@ def test_what_is_wrong_with_the_photographs_names_the_archive(tmp_path):
 
 def test_an_earlier_runs_photographs_are_unpacked_again(tmp_path):
     path = make_zip(tmp_path / "p.zip", FILES)
-    folder = find_folder(path, str(tmp_path / "b"), QUIET)
+    folder = find_folder(path, str(tmp_path / "b"), 100, 1, QUIET)
     assert tree(folder) == FILES
-    assert find_folder(str(tmp_path), str(tmp_path / "b"), QUIET) == str(tmp_path)
+    assert find_folder(str(tmp_path), str(tmp_path / "b"), 100, 1, QUIET) == str(tmp_path)
 
 
 def test_a_folder_that_vanishes_is_not_taken_for_an_archive(tmp_path):
@@ -482,3 +533,110 @@ def test_other_files_are_no_archives(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "open", fail)
     assert archive_kind(path) == ""
+
+
+def lying_tar(path, *headers):
+    path.write_bytes(b"".join(headers) + bytes(1024))
+    return str(path)
+
+
+NOISE = random.Random(1).randbytes(4 << 20)
+# The hostile archives that a run with the usual bounds must not unpack: how each is made, words of the answer.
+HOSTILE = {
+    "zip-traversal": (lambda p: make_zip(p, {"../evil.jpg": b"x"}), "leads out of the folder"),
+    "tar-traversal": (lambda p: make_tar(p, {"cats/../../evil.jpg": b"x"}), "leads out of the folder"),
+    "zip-absolute": (lambda p: make_zip(p, {"/evil.jpg": b"x"}), "has an absolute name"),
+    "zip-drive": (lambda p: make_zip(p, {"C:\\evil.jpg": b"x"}), "has an absolute name"),
+    "zip-backslash": (lambda p: make_zip(p, {"cats\\..\\..\\evil.jpg": b"x"}), "which Windows cannot have"),
+    "zip-link": (lambda p: make_zip(p, {"cats/1.jpg": b"/etc"}, **{"cats/1.jpg": 0o120777}), "is a symbolic link"),
+    "tar-link": (lambda p: make_tar(p, {"c": special("c", tarfile.SYMTYPE, "/etc/passwd")}), "is a symbolic link"),
+    "tar-through-link": (
+        lambda p: make_tar(p, {"c": special("c", tarfile.SYMTYPE, "/etc"), "c/evil.jpg": b"x"}),
+        "is a symbolic link",
+    ),
+    "tar-hard-link": (lambda p: make_tar(p, {"c": special("c", tarfile.LNKTYPE, "/etc/passwd")}), "is a hard link"),
+    "tar-pipe": (lambda p: make_tar(p, {"c": special("c", tarfile.FIFOTYPE)}), "is a device or pipe"),
+    "tar-device": (lambda p: make_tar(p, {"c": special("c", tarfile.BLKTYPE)}), "is a device or pipe"),
+    "zip-bomb": (lambda p: make_zip(p, {"cats/1.bmp": bytes(8 << 20)}), "to unpack to at most 100 times that"),
+    "tar-bomb": (lambda p: make_tar(p, {"cats/1.bmp": bytes(8 << 20)}, "w:bz2"), "to unpack to at most 100 times that"),
+    "zip-in-zip": (lambda p: make_zip(p, {"cats/1.zip": b"PK"}), "is an archive itself"),
+    "zip-of-10001": (
+        lambda p: make_zip(p, {f"cats/{i}": b"" for i in range(10_001)}),
+        "at most 10,000 files, got 10,001; raise --archive_max_files",
+    ),
+    "tar-of-257-MiB": (
+        lambda p: lying_tar(p, special_of_size(4 << 20), NOISE, special_of_size(253 << 20, "cats/2.jpg")),
+        "to unpack to at most 256 MiB, got at least 257 MiB; raise --archive_max_mb",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_run_refuses_a_hostile_archive_and_writes_nothing(tmp_path, name):
+    make, words = HOSTILE[name]
+    path = make(tmp_path / "p")
+    before = tree(tmp_path)
+    problems, catalog = find_photographs(config_of(tmp_path, path))
+    assert catalog is None
+    assert words in problems[0]
+    with pytest.raises(UsageError, match=r"is not unpacked|expected"):
+        unpack_photographs(config_of(tmp_path, path), QUIET)
+    assert tree(tmp_path) == before
+    assert not (tmp_path / "work").exists()
+
+
+# What is unpacked already: notes, what goes, what stays.
+
+
+def test_what_an_archive_held_before_is_removed_once_the_new_is_there(tmp_path, capsys):
+    path, place = tmp_path / "p.zip", tmp_path / "u"
+    old = unpack(make_zip(path, FILES), place)
+    other = unpack(make_zip(tmp_path / "other.zip", {"x/1.jpg": b"x"}), place)
+    with pytest.raises(UsageError):
+        unpack(make_zip(path, {"cats/3.jpg": b"3"}), place, judge=lambda folder: ["no"])
+    assert tree(old) == FILES
+    new = unpack_archive(str(path), str(place), USUAL, Console(), lambda folder: ())
+    assert f"Removed {old}, which was unpacked from what {path} held before" in capsys.readouterr().out
+    assert tree(new) == {"cats/3.jpg": b"3"}
+    assert not old.exists()
+    names = {f"{folder.name}{end}" for folder in (new, other) for end in ("", ".json")}
+    assert {p.name for p in place.iterdir()} == names
+
+
+def test_a_folder_that_no_note_says_is_ours_is_not_removed(tmp_path):
+    path, place = tmp_path / "p.zip", tmp_path / "u"
+    old = unpack(make_zip(path, FILES), place)
+    for note in (None, "{", "[]", '{"archive": 7}'):
+        (place / f"{old.name}.json").unlink(missing_ok=True)
+        if note:
+            (place / f"{old.name}.json").write_text(note)
+        assert not remove_unpacked(old)
+    new = unpack(make_zip(path, {"cats/3.jpg": b"3"}), place)
+    assert tree(old) == FILES
+    assert [(one.folder, bool(one.archive), one.why_unused) for one in list_unpacked(place)] == sorted(
+        [(old, False, ""), (new, True, "")]
+    )
+
+
+def test_what_is_unpacked_is_listed_with_its_size_and_why_it_can_go(tmp_path):
+    assert list_unpacked(tmp_path / "none") == []
+    place, disk = tmp_path / "u", tmp_path / "disk"
+    disk.mkdir()
+    kept, gone, away = tmp_path / "a.zip", tmp_path / "b.zip", disk / "c.zip"
+    folders = [unpack(make_zip(path, {**FILES, path.name[0]: b"7 bytes"}), place) for path in (kept, gone, away)]
+    (place / "mine").mkdir()
+    gone.unlink()
+    away.unlink()
+    disk.rmdir()  # as of a disk that is not plugged in
+    found = {one.folder: one for one in list_unpacked(place)}
+    assert set(found) == set(folders)
+    assert [found[folder].why_unused for folder in folders] == ["", "the archive is gone", ""]
+    assert {(one.files, one.size) for one in found.values()} == {(5, sum(map(len, FILES.values())) + 7)}
+    kept.write_bytes(b"something else")
+    assert {one.why_unused for one in list_unpacked(place)} == {
+        "the archive holds something else now",
+        "the archive is gone",
+        "",
+    }
+    assert remove_unpacked(folders[0])
+    assert len(list_unpacked(place)) == 2

@@ -56,7 +56,8 @@ def decoded_pixels(data: Any, spec: InputSpec) -> Any:  # noqa: ANN401
 
     Args:
         data: string, scalar: its bytes.
-        spec: gives height and width.
+        spec: gives height and width, and whether pictures with more than 8 bits a value were stretched, which this
+            cannot do: it refuses them.
 
     Returns:
         uint8 (height, width, 3), RGB, upright.
@@ -79,7 +80,7 @@ def decoded_pixels(data: Any, spec: InputSpec) -> Any:  # noqa: ANN401
         kind,
         {
             _JPEG: lambda: _jpeg_picture(data, height, width),
-            _PNG: lambda: _png_picture(data),
+            _PNG: lambda: _png_picture(data, spec),
             _WEBP: lambda: _webp_picture(data),
             _GIF: lambda: gif_picture(data),
             _BMP: lambda: _over_white(bmp_picture(data)),
@@ -113,12 +114,16 @@ def _decode_jpeg(data: Any, ratio: int) -> Any:  # noqa: ANN401
     return tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
-def _png_picture(data: Any) -> Any:  # noqa: ANN401
+def _png_picture(data: Any, spec: InputSpec) -> Any:  # noqa: ANN401
     width, height = number(data, 16, 4, little=False), number(data, 20, 4, little=False)
     bits, colours = number(data, 24, 1), number(data, 25, 1)
     # Of 16 bits of grey, Pillow does not know which one is transparent.
     is_grey16 = tf.equal(bits, 16) & tf.equal(colours, _GREY)
-    with tf.control_dependencies([require_bounded(height, width)]):
+    required = [require_bounded(height, width)]
+    if spec.sky is not None:
+        said = "expected an 8-bit PNG, which was stretched as this model's description says (sky), got bits:"
+        required.append(tf.debugging.Assert(bits < 16, [said, bits]))
+    with tf.control_dependencies(required):
         has_alpha = (colours >= _GREY_ALPHA) | (has_transparent_colour(data) & ~is_grey16)
     # Trap: asked for an alpha that is not there, TensorFlow 2.21 leaves 1, 2 and 4 bits of grey as they are.
     return tf.cond(

@@ -1,8 +1,8 @@
-"""Which pairs of photographs are worth a closer look: all are compared, by hash and vector, as products of matrices.
+"""Which photographs are worth a closer look: all are compared, by hash and vector, as products of matrices.
 
 100,000 photographs are 5,000,000,000 pairs. As matrices of signs and of directions they are two products, done in
 blocks: 20,000 photographs with vectors of 512 took 2.6 s on two cores, and four times as many take sixteen times as
-long. Thresholds: see duplicates.py.
+long. Thresholds: see pairs.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain.bottlenecks import slices
-from retrain.doctor.alignment import Indices
-from retrain.doctor.fingerprints import HASH_BITS
+from retrain.alike.alignment import Indices
+from retrain.alike.fingerprints import HASH_BITS
+from retrain.bottlenecks import Rows, slices
 from retrain.images import Floats
 
 Bits = npt.NDArray[np.bool_]
@@ -32,6 +32,49 @@ _NEAREST = 6
 _BLOCK = 2048
 
 
+def have_neighbours(rows: Rows, which: Indices, least: float) -> Bits:
+    """Tell vectors that have another one near them; two blocks of them and one product are in memory at a time.
+
+    Args:
+        rows: (N, width), of any length.
+        which: intp (M,), those that are compared.
+        least: cosine from which on two are near.
+
+    Returns:
+        bool (M,).
+    """
+    found = np.zeros(len(which), np.bool_)
+    for down in slices(len(which), _BLOCK):
+        one = directions(rows, which[down])
+        for across in slices(len(which), _BLOCK):
+            # Among skies, whose vectors are all alike, most blocks are known before they are multiplied.
+            if across.start < down.start or (found[down].all() and found[across].all()):
+                continue
+            cosine = one @ (one if across == down else directions(rows, which[across])).T
+            if across == down:
+                np.fill_diagonal(cosine, -1)
+            found[down] |= cosine.max(axis=1, initial=-1) >= least
+            found[across] |= cosine.max(axis=0, initial=-1) >= least
+    return found
+
+
+def directions(rows: Rows, which: Indices) -> Floats:
+    """Take vectors at length 1.
+
+    Args:
+        rows: (N, width).
+        which: intp (n,).
+
+    Returns:
+        float32 (n, width); zeros where a vector has no length.
+    """
+    vectors = rows.take(which)
+    # Trap: np.linalg.norm would make a second table of that size.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    vectors /= np.maximum(lengths, np.float32(1e-12))[:, np.newaxis]
+    return vectors
+
+
 def find_candidates(bits: Bits, others: Bits, vectors: Floats | None) -> tuple[Indices, Indices]:
     """List pairs that may be one photograph, of each photograph the likest few.
 
@@ -43,7 +86,8 @@ def find_candidates(bits: Bits, others: Bits, vectors: Floats | None) -> tuple[I
     Returns:
         intp (P,) and intp (P,): the earlier photographs and the later ones.
     """
-    signs, other_signs = _signs(bits), _signs(others)
+    signs = _signs(bits)
+    other_signs = signs if others is bits else _signs(others)
     found = []
     for down in slices(len(bits), _BLOCK):
         kept = _NOTHING

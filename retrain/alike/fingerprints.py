@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retrain.errors import ImageError
-from retrain.images import LIMITS, Floats, Pixels, decode_upright, read_image_file, resize_rgb
+from retrain.images import LIMITS, Floats, Pixels, SkyStretch, decode_upright, deep_format, read_image_file, resize_rgb
+from retrain.images.deep import deep_as_bmp
 from retrain.images.opening import with_image
 from retrain.litert import usable_cores
 from retrain.threads import in_order
@@ -49,7 +50,7 @@ class Fingerprint:
         sha256: of the file's bytes, 32 bytes.
         bits: bool (HASH_BITS,), the perceptual hash.
         thumbnail: uint8 (32, 32), grey, 0 to 255, upright.
-        format: "JPEG", "PNG", "GIF", "BMP" or "WEBP", by the magic bytes.
+        format: "JPEG", "PNG", "GIF", "BMP" or "WEBP", "FITS" or "TIFF", by the magic bytes.
         camera: make and model by EXIF; empty where there are none.
         width: pixels, upright, before any scaling.
         height: pixels.
@@ -124,11 +125,12 @@ _NUMBERS = (
 )
 
 
-def fingerprint(data: bytes) -> Fingerprint:
+def fingerprint(data: bytes, sky: SkyStretch | None = None) -> Fingerprint:
     """Measure one photograph.
 
     Args:
         data: the file's bytes.
+        sky: how a run stretches pictures with more than 8 bits a value, which are measured so; None: it does not.
 
     Returns:
         Its fingerprint.
@@ -136,6 +138,9 @@ def fingerprint(data: bytes) -> Fingerprint:
     Raises:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
+    if sky is not None and (deep := deep_format(data)):
+        plain = fingerprint(deep_as_bmp(data, sky, LIMITS))
+        return replace(plain, sha256=hashlib.sha256(data).digest(), format=deep, file_bytes=len(data))
     header = with_image(data, LIMITS, _header)
     colours = resize_rgb(decode_upright(data, MEASURED, MEASURED), MEASURED, MEASURED)
     grey: Floats = colours.astype(np.float32) @ _GREY

@@ -82,6 +82,18 @@ class Survey:
         return os.path.join(self.root, *path.split("/")) if path else self.root
 
 
+def suffix_of(path: str) -> str:
+    """Take the suffix of a name.
+
+    Args:
+        path: with forward slashes.
+
+    Returns:
+        In lower case with its dot; empty where there is none.
+    """
+    return os.path.splitext(path.rsplit("/", 1)[-1])[1].lower()
+
+
 def survey_folder(root: str, max_entries: int = MAX_ENTRIES) -> Survey:
     """List what lies below a folder.
 
@@ -105,6 +117,21 @@ def survey_folder(root: str, max_entries: int = MAX_ENTRIES) -> Survey:
         entries += found
         folders += [entry.path for entry in reversed(found) if _is_led_on(entry)]
     return Survey(root, tuple(entries[:max_entries]), tuple(unlisted), len(entries) <= max_entries and not folders)
+
+
+def survey_top(root: str) -> Survey:
+    """List what lies directly in a folder.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        What was found; nothing is raised for what cannot be listed.
+    """
+    try:
+        return Survey(root, tuple(sorted(_list(root, ""), key=lambda entry: entry.path)))
+    except (OSError, ValueError) as error:
+        return Survey(root, unlisted=(("", getattr(error, "strerror", None) or str(error)),))
 
 
 def _is_led_on(entry: Entry) -> bool:

@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from retrain import storage
 from retrain.console import printable
 from retrain.dataset import Catalog
-from retrain.dataset.scan import IMAGE_SUFFIXES
-from retrain.doctor.findings import COSTS, NOTE, STOPS, Finding, merged, of_names
-from retrain.doctor.formats import suffix_of
-from retrain.doctor.names import label_findings, name_findings
-from retrain.doctor.survey import BROKEN, FILE, FOLDER, LOOP, Entry, Survey
+from retrain.dataset.scan import HIDDEN, IMAGE_SUFFIXES
+from retrain.survey.entries import BROKEN, FILE, FOLDER, LOOP, Entry, Survey, suffix_of, survey_top
+from retrain.survey.findings import COSTS, NOTE, STOPS, Finding, merged, of_names
+from retrain.survey.names import label_findings, name_findings
 
 SPLIT_NAMES = frozenset(
     {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "holdout"}
@@ -29,6 +29,8 @@ OUTPUT_NAMES = frozenset(
      "__pycache__", "__MACOSX", "lost+found", "$RECYCLE.BIN", "@eaDir"}
 )  # fmt: skip
 OUTPUT_SUFFIXES = frozenset({".pb", ".tflite", ".sqlite", ".onnx", ".h5", ".keras", ".ckpt"})
+# Findings that a run begins with.
+MAX_LINES = 5
 # Folders beside the image folder that are looked into, to see whether the folder above is meant.
 _SIBLINGS = 50
 
@@ -58,21 +60,34 @@ def layout_findings(
     return merged(found)
 
 
-def short_notes(catalog: Catalog) -> list[str]:
-    """Say at the start of a run what costs nothing to know, beyond what the run itself says of its catalog.
+def start_lines(catalog: Catalog, image_dir: str, image_list: str = "") -> list[str]:
+    """Say at the start of a run what costs nothing to know: by the names of classes, and one listing of the folder.
 
     Args:
-        catalog: what the run uses.
+        catalog: what the run uses; what it left out, the run says itself.
+        image_dir: folder, URL or archive as it was typed.
+        image_list: the CSV that names the photographs, if one does.
 
     Returns:
-        One sentence each, safe to print, with the remedy and how to learn more.
+        Up to MAX_LINES sentences, safe to print, each with its remedy, and how to learn more as the last; nothing for
+        a folder without fault.
     """
-    split = [name for name in catalog.labels if name.casefold() in SPLIT_NAMES]
-    found = label_findings(catalog.labels, "folder")
-    if len(split) > 1:
-        found.append(_split_finding(catalog.root, split))
-    worse = [one for one in found if one.severity != NOTE]
-    return [printable(f"{one.text}; {one.fix} (python -m retrain doctor says more)") for one in worse]
+    place = "" if image_list else storage.local_path(catalog.root)
+    top = survey_top(place) if place else Survey(catalog.root)
+    found = label_findings(catalog.labels, "folder") + _split_findings(catalog)
+    found += _output_findings(top, catalog, {}) + _link_findings(top)
+    worse = [one for one in merged(found) if one.severity != NOTE]
+    lines = [_in_one_line(one) for one in worse[:MAX_LINES]]
+    if not lines and not set(catalog.left_out) - {HIDDEN}:
+        return []
+    given = (("--image_list", image_list), ("--image_dir", image_dir))
+    what = " ".join(f"{flag} {quoted(path)}" for flag, path in given if path)
+    return [*lines, f"python -m retrain doctor {what} tells more"]
+
+
+def _in_one_line(one: Finding) -> str:
+    names = ", ".join(one.examples) + (", ..." if one.count > len(one.examples) else "")
+    return printable(f"{one.text}: {names}{f'; {one.fix}' if one.fix else ''}")
 
 
 def quoted(path: str) -> str:

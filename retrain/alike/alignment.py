@@ -14,8 +14,9 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-from retrain.doctor.fingerprints import THUMBNAIL
+from retrain.alike.fingerprints import THUMBNAIL
 from retrain.images import Floats, Pixels
 
 Indices = npt.NDArray[np.intp]
@@ -43,11 +44,13 @@ def likenesses(thumbnails: Pixels, first: Indices, second: Indices, enough: floa
     """
     best = np.full(len(first), -1, np.float32)
     wholes, parts = np.concatenate([first, second]), np.concatenate([second, first])
-    # Each one's cuts are made once, whatever it is compared with: they are nine tenths of the work.
-    for one, places in _by_value(wholes):
-        pairs = places % len(first)
-        found = _as_cuts(thumbnails[one], thumbnails[parts[places]], best[pairs] >= enough, enough)
-        best[pairs] = np.maximum(best[pairs], found)
+    # The products are too small to share: on busy cores, two threads that wait for each other took 14 times as long.
+    with threadpool_limits(1, user_api="blas"):
+        # Each one's cuts are made once, whatever it is compared with: they are nine tenths of the work.
+        for one, places in _by_value(wholes):
+            pairs = places % len(first)
+            found = _as_cuts(thumbnails[one], thumbnails[parts[places]], best[pairs] >= enough, enough)
+            best[pairs] = np.maximum(best[pairs], found)
     return best
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from retrain.console import printable
 from retrain.dataset.labels import poets_label
-from retrain.doctor.findings import COSTS, MAX_EXAMPLES, NOTE, Finding, of_names
-from retrain.doctor.survey import Entry
+from retrain.survey.entries import Entry
+from retrain.survey.findings import COSTS, MAX_EXAMPLES, NOTE, Finding, of_names
 
 # Most disks end at 255 bytes; what copies and exports put behind a name needs some of them.
 LONG_NAME_BYTES = 200
