@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,11 +19,9 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retrain.errors import ImageError
-from retrain.images import LIMITS, Floats, Pixels, SkyStretch, decode_upright, deep_format, read_image_file, resize_rgb
+from retrain.images import LIMITS, Floats, Pixels, SkyStretch, decode_upright, deep_format, resize_rgb
 from retrain.images.deep import deep_as_bmp
 from retrain.images.opening import with_image
-from retrain.litert import usable_cores
-from retrain.threads import in_order
 
 # Pixels a side of the picture that is measured, and of the thumbnail that is kept.
 MEASURED = 128
@@ -182,23 +180,6 @@ def hash_bits(small: Floats | Pixels) -> npt.NDArray[np.bool_]:
     return found
 
 
-def read_fingerprints(
-    paths: Sequence[str], full_paths: Sequence[str], advance: Callable[[], object] = bool, threads: int = 0
-) -> Fingerprints:
-    """Read and measure photographs, several at a time.
-
-    Args:
-        paths: N names, for what is said of them.
-        full_paths: where they lie, or their URLs.
-        advance: told of each photograph done.
-        threads: that read and decode; 0: one a core.
-
-    Returns:
-        The fingerprints of those that could be read, in order, and why the others could not.
-    """
-    return gathered(paths, _read_all(full_paths, advance, threads or usable_cores()))
-
-
 def gathered(paths: Sequence[str], found: Iterable[Fingerprint | ImageError]) -> Fingerprints:
     """Put fingerprints into columns, one after the other.
 
@@ -239,21 +220,6 @@ def gathered(paths: Sequence[str], found: Iterable[Fingerprint | ImageError]) ->
         {name: column[:kept] for name, column in numbers.items()},
         refused,
     )
-
-
-def _read_all(
-    full_paths: Sequence[str], advance: Callable[[], object], threads: int
-) -> Iterator[Fingerprint | ImageError]:
-    for answer in in_order(_read_one, full_paths, threads, _QUEUE, wait=False):
-        advance()
-        yield answer
-
-
-def _read_one(path: str) -> Fingerprint | ImageError:
-    try:
-        return fingerprint(read_image_file(path))
-    except ImageError as error:
-        return error
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retrain import fsio
 from retrain.console import printable
-from retrain.dataset.scan import IMAGE_SUFFIXES
+from retrain.dataset.scan import suffix_of, suffixes_for
 from retrain.errors import UsageError
 from retrain.getting.moves import (
     JOURNAL,
@@ -104,8 +104,7 @@ def _label_of(entry: os.DirEntry[str], pattern: re.Pattern[str], lower: bool) ->
         return None, "hidden (name starts with a dot)"
     if not entry.is_file(follow_symlinks=False):
         return None, "not a regular file"
-    suffix = os.path.splitext(entry.name)[1].lower()
-    if not suffix or suffix not in IMAGE_SUFFIXES:
+    if suffix_of(entry.name) not in suffixes_for(sky=True) - {""}:
         return None, "suffix of no known image format"
     found = pattern.match(entry.name)
     label = (found["label"] or "").rstrip(_SEPARATORS) if found else ""

@@ -15,7 +15,8 @@ from pathlib import Path
 from retrain import storage
 from retrain.console import printable
 from retrain.dataset import Catalog
-from retrain.dataset.scan import HIDDEN, IMAGE_SUFFIXES
+from retrain.dataset.scan import HIDDEN, suffixes_for
+from retrain.dataset.scan import suffix_of as image_suffix
 from retrain.survey.entries import BROKEN, FILE, FOLDER, LOOP, Entry, Survey, suffix_of, survey_top
 from retrain.survey.findings import COSTS, NOTE, STOPS, Finding, merged, of_names
 from retrain.survey.names import label_findings, name_findings
@@ -31,6 +32,8 @@ OUTPUT_NAMES = frozenset(
 OUTPUT_SUFFIXES = frozenset({".pb", ".tflite", ".sqlite", ".onnx", ".h5", ".keras", ".ckpt"})
 # Findings that a run begins with.
 MAX_LINES = 5
+# Of pictures, those of the sky among them: where they lie is judged whether a run would read them or not.
+_IMAGES = suffixes_for(sky=True) - {""}
 # Folders beside the image folder that are looked into, to see whether the folder above is meant.
 _SIBLINGS = 50
 
@@ -104,8 +107,7 @@ def quoted(path: str) -> str:
 
 def _is_image(entry: Entry) -> bool:
     """Whether it is named as an image is; a name without a suffix counts only in a class folder."""
-    suffix = suffix_of(entry.path)
-    return entry.kind == FILE and not entry.is_hidden and suffix in IMAGE_SUFFIXES and (suffix != "")
+    return entry.kind == FILE and not entry.is_hidden and image_suffix(entry.name) in _IMAGES
 
 
 def _output_findings(survey: Survey, catalog: Catalog, outputs: Mapping[str, str]) -> list[Finding]:
@@ -203,7 +205,7 @@ def _first_is_image(folder: str) -> bool:
             first = [entry.name for entry, _ in zip(found, range(_SIBLINGS), strict=False)]
     except OSError:
         return False
-    return any(suffix_of(name) in IMAGE_SUFFIXES - {""} and not name.startswith(".") for name in first)
+    return any(image_suffix(name) in _IMAGES and not name.startswith(".") for name in first)
 
 
 def _deep_fix(survey: Survey, catalog: Catalog, deep: Sequence[str]) -> str:
