@@ -44,6 +44,7 @@ def separate(folder, *flags):
         ("cat-3.gif", "cat"),
         ("cat.jpg", "cat"),
         ("été_1.bmp", "été"),
+        ("galaxy_7.fits", "galaxy"),
     ],
 )
 def test_the_label_is_what_stands_before_the_number(tmp_path, name, label):
