@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from retrain.errors import ModelError
@@ -17,7 +17,7 @@ FORMAT_VERSION = 3
 # What format 1 did not have; those models are read as if they said this.
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
 # What formats 1 and 2 did not have.
-_ADDED_IN_3 = {"sky": None}
+_ADDED_IN_3: dict[str, Any] = {"unknown": {}, "sets": {}, "sky": None}
 # Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of
 # LiteRT, ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
 GRAPH_NODE = "retrain/bundle"
@@ -36,7 +36,7 @@ class Bundle:
         input_mean: subtracted from each channel value (0 to 255).
         input_std: what the difference is divided by.
         input_node: name of the graph's input.
-        output_node: name of the graph's softmax.
+        output_node: name of what gives the scores.
         architecture: canonical name of the backbone.
         weights_source: "official" or "bundled".
         weights_sha256: hash of the weight file.
@@ -52,6 +52,8 @@ class Bundle:
         unknown_threshold: a photograph whose best score is lower is "unknown"; 0: none is.
         temperature: that the logits were divided by before the softmax; it is inside the weights. 1: as trained.
         date: when it was trained, ISO 8601 in UTC; empty in format 1.
+        unknown: when a photograph is like none that was trained on, see retrain/insight/unknown.py; empty: not known.
+        sets: which labels are in a set that holds the right one, see retrain/insight/sets.py; empty: no promise.
         sky: how pictures with more than 8 bits a value were stretched, and are to be; None: as any, see InputSpec.
         format: version of this record.
     """
@@ -69,7 +71,7 @@ class Bundle:
     feature_width: int
     head_step: int
     split_sha256: str
-    training: dict[str, float]
+    training: dict[str, float | str]
     versions: dict[str, str]
     colour_order: str = "RGB"
     resize: str = "bilinear, antialiased, aspect ratio not kept"
@@ -78,6 +80,8 @@ class Bundle:
     unknown_threshold: float = 0.0
     temperature: float = 1.0
     date: str = ""
+    unknown: dict[str, Any] = field(default_factory=dict)
+    sets: dict[str, Any] = field(default_factory=dict)
     sky: SkyStretch | None = None
     format: int = FORMAT_VERSION
 
@@ -127,7 +131,7 @@ def bundle_from_json(data: bytes, source: str) -> Bundle:
 
 
 def _shape_problem(raw: dict[str, Any]) -> str:
-    expected = {field.name for field in fields(Bundle)}
+    expected = {one.name for one in fields(Bundle)}
     if set(raw) != expected:
         return f"fields {sorted(set(raw) ^ expected)}"
     if not (isinstance(raw["labels"], list) and raw["labels"] and all(isinstance(x, str) for x in raw["labels"])):
@@ -141,6 +145,9 @@ def _shape_problem(raw: dict[str, Any]) -> str:
             return name
     for name in ("input_node", "output_node", "architecture", "tflite_sha256", "manifest_sha256", "date"):
         if not isinstance(raw[name], str):
+            return name
+    for name in ("unknown", "sets"):
+        if not isinstance(raw[name], dict):
             return name
     if not 0 <= raw["unknown_threshold"] <= 1 or raw["temperature"] <= 0:
         return "unknown_threshold or temperature"

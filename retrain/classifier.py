@@ -23,7 +23,7 @@ from retrain.threads import in_order
 
 if TYPE_CHECKING:
     from retrain.runtimes.request import Overrides
-    from retrain.runtimes.runtime import Runtime
+    from retrain.runtimes.runtime import Fill, Runtime
 
 TF1 = "tf1"
 RESIZES = ("", TF1)
@@ -159,9 +159,29 @@ class Classifier:
             ImageError: it is not an image that is read.
             TypeError: it is none of these kinds.
         """
-        spec = self.bundle.input_spec
-        pixels = self._pixels(image)
-        return self._runtime.scores(lambda out: normalise(pixels, spec, out))
+        return self._runtime.scores(self._filler(image))
+
+    def scores_and_bottleneck(self, image: ImageLike) -> tuple[Floats, Floats | None]:
+        """Score one photograph, and give its bottleneck vector of the same pass.
+
+        Args:
+            image: a path or URL, the bytes of an image file, uint8 (H, W, 3) in RGB, or a Pillow image.
+
+        Returns:
+            float32 (C,), scores in the order of ``bundle.labels``; and float32 (D,), the vector that the head was
+            given, to be compared with those of the training photographs: None where the file does not give it (a
+            ``.tflite`` of an earlier version, int8, ONNX, a SavedModel, a model of others).
+
+        Raises:
+            ImageError: it is not an image that is read.
+            TypeError: it is none of these kinds.
+        """
+        from retrain.runtimes.runtime import GivesVectors
+
+        fill = self._filler(image)
+        if isinstance(self._runtime, GivesVectors):
+            return self._runtime.scores_and_vector(fill)
+        return self._runtime.scores(fill), None
 
     def classify(self, image: ImageLike, top_k: int | None = None) -> list[Guess]:
         """Name one photograph.
@@ -220,6 +240,10 @@ class Classifier:
                 return Result(index, path, (), error)
 
         return in_order(name, enumerate(images), threads or usable_cores(), in_flight)
+
+    def _filler(self, image: ImageLike) -> Fill:
+        spec, pixels = self.bundle.input_spec, self._pixels(image)
+        return lambda out: normalise(pixels, spec, out)
 
     def _pixels(self, image: ImageLike) -> Pixels | Floats:
         spec = self.bundle.input_spec

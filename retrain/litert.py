@@ -19,17 +19,19 @@ _greeted = False
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A LiteRT model with one input and one output; belongs to the thread that opened it.
+    """A LiteRT model with one input; belongs to the thread that opened it.
 
     Args:
         interpreter: ai_edge_litert's Interpreter.
         source: index of its input.
-        result: index of its output.
+        result: index of its first output.
+        second: index of its second output; None where it has one.
     """
 
     interpreter: Any
     source: int
     result: int
+    second: int | None = None
 
     def run(self, fill: Callable[[Floats], object]) -> Floats:
         """Run the model once.
@@ -39,12 +41,24 @@ class OpenModel:
                 must not keep the array.
 
         Returns:
-            float32, of the output's shape; a copy.
+            float32, of the first output's shape; a copy.
         """
         fill(self.interpreter.tensor(self.source)())
         self.interpreter.invoke()
         answer: Floats = self.interpreter.get_tensor(self.result)
         return answer
+
+    def run_both(self, fill: Callable[[Floats], object]) -> tuple[Floats, Floats | None]:
+        """Run the model once, and take both of its outputs.
+
+        Args:
+            fill: as of run.
+
+        Returns:
+            The first output and the second, copies; None where there is no second.
+        """
+        first = self.run(fill)
+        return first, None if self.second is None else self.interpreter.get_tensor(self.second)
 
 
 def open_model(content: bytes, input_shape: tuple[int, ...] | None = None) -> OpenModel:
@@ -65,7 +79,8 @@ def open_model(content: bytes, input_shape: tuple[int, ...] | None = None) -> Op
         if input_shape is not None and tuple(source["shape"]) != input_shape:
             interpreter.resize_tensor_input(source["index"], np.array(input_shape, np.int32))
         interpreter.allocate_tensors()
-    return OpenModel(interpreter, source["index"], interpreter.get_output_details()[0]["index"])
+    first, *more = (output["index"] for output in interpreter.get_output_details())
+    return OpenModel(interpreter, source["index"], first, more[0] if more else None)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from retrain.config.cluster import engine_problems
 from retrain.config.flag import Flag, FlagValue
 from retrain.config.flags import BESIDE_GRAPH, RunConfig
 from retrain.config.formats import format_problems
+from retrain.config.heads import head_problems
+from retrain.config.honesty import crossing_problems
 from retrain.config.inputs import input_problems
 from retrain.config.processor import precision_problems
 from retrain.config.sky import sky_problems
@@ -38,7 +40,9 @@ def problems_of(config: RunConfig) -> list[str]:
     return (
         found
         + _split_problems(config)
+        + crossing_problems(config)
         + split_problems(config)
+        + head_problems(config)
         + sky_problems(config)
         + _distortion_problems(config)
         + _node_name_problems(config)

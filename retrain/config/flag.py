@@ -7,6 +7,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+# The headings of --help, in its order.
+GROUPS = IN, SKY, BACK, TRAIN, CHECK, OUT, DISTORT = (
+    "photographs",
+    "pictures of the sky",
+    "backbone and cache",
+    "training",
+    "honest numbers",
+    "what is written",
+    "distortions of training photographs",
+)
+
 FlagValue = str | int | float | bool
 
 

@@ -1,19 +1,20 @@
 """RunConfig: everything a run is told, in one frozen record; checks.py validates it as a whole.
 
-The fields below are also the table of flags: cli.py makes the parser from it, and the README's flag table is
-generated from it. Units are in the help.
+The fields below, and those of training.py and honesty.py that it inherits, are also the table of flags: cli.py makes
+the parser from it, and the README's flag table is generated from it. Units are in the help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrain.config.flag import Flag
+from retrain.config.flag import BACK, DISTORT, IN, OUT, SKY, Flag
 from retrain.config.flag import flag as _flag
 from retrain.config.formats import FORMATS
+from retrain.config.honesty import CheckFlags
 from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_FILES_HELP, ARCHIVE_MB, ARCHIVE_MB_HELP, IMAGE_LIST_HELP
 from retrain.config.sky import ASINH_A_HELP, CURVE_HELP, CURVES, LIMITS_HELP, OFF, PERCENTILE_HELP, RULES
-from retrain.config.splits import GROUP_BY_HELP, NEAR_DUPLICATES_HELP, SPLIT_FILE_HELP, SUBFOLDER_SPLITS_HELP
+from retrain.config.training import TrainFlags
 
 # Endings of the files that a run writes beside --output_graph.
 BESIDE_GRAPH = (
@@ -21,7 +22,11 @@ BESIDE_GRAPH = (
     ".split.csv",
     ".skipped.csv",
     ".metrics.json",
+    ".predictions.csv",
+    ".model_card.md",
     ".exports.json",
+    ".memory.npz",
+    ".suspects.csv",
 )
 # The flags any of which turns distorted training on.
 DISTORTIONS = (
@@ -38,20 +43,9 @@ MAX_RANDOM_SCALE = 1000
 WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
 
 
-IN, SKY, OUT, TRAIN, CHECK, BACK, DISTORT = (
-    "photographs",
-    "pictures of the sky",
-    "what is written",
-    "training",
-    "honest numbers",
-    "backbone and cache",
-    "distortions of training photographs",
-)
-
-
 @dataclass(frozen=True)
-class RunConfig:
-    """What one training run is told; field names are the flags, in the order of ``--help``."""
+class RunConfig(CheckFlags, TrainFlags):
+    """What one training run is told; field names are the flags, in the order of ``--help`` within each group."""
 
     image_dir: str = _flag(
         "",
@@ -201,51 +195,6 @@ class RunConfig:
         ),
     )
 
-    how_many_training_steps: int = _flag(4000, Flag("steps of gradient descent on the new layer", TRAIN, 1))
-    learning_rate: float = _flag(0.01, Flag("size of a step of gradient descent", TRAIN, 0))
-    train_batch_size: int = _flag(100, Flag("photographs a training step, drawn class by class", TRAIN, 1))
-    weight_decay: float = _flag(
-        0.03,
-        Flag(
-            "share by which learning_rate times this shrinks the weights each step; 0: none, as the original",
-            TRAIN,
-            0,
-        ),
-    )
-    eval_step_interval: int = _flag(10, Flag("measure and log every so many steps", TRAIN, 1))
-    seed: int = _flag(0, Flag("seed of the random draws; the same seed gives the same bytes", TRAIN, 0, 2**32 - 1))
-
-    testing_percentage: int = _flag(
-        10, Flag("share of the photographs kept for the final test, in percent", CHECK, 0, 99)
-    )
-    validation_percentage: int = _flag(
-        10, Flag("share of the photographs that choose the best step, in percent", CHECK, 0, 99)
-    )
-    split_rule: str = _flag(
-        "content",
-        Flag(
-            "what decides a photograph's side: 'content' hashes its bytes, so that renaming and moving change nothing; "
-            "'poets' hashes the path as typed, bit for bit as the original did",
-            CHECK,
-            choices=("content", "poets"),
-            metavar="RULE",
-        ),
-    )
-    group_by: str = _flag("", Flag(GROUP_BY_HELP, CHECK, metavar="RULE"))
-    split_file: str = _flag("", Flag(SPLIT_FILE_HELP, CHECK, metavar="FILE"))
-    near_duplicates: str = _flag(
-        "together", Flag(NEAR_DUPLICATES_HELP, CHECK, choices=("together", "ignore"), metavar="WHAT")
-    )
-    subfolder_splits: bool = _flag(True, Flag(SUBFOLDER_SPLITS_HELP, CHECK))
-    test_batch_size: int = _flag(-1, Flag("photographs of the final test, drawn at random; -1: all of them", CHECK, -1))
-    validation_batch_size: int = _flag(
-        100, Flag("photographs of each validation logged, drawn class by class; -1: all of them", CHECK, -1)
-    )
-    cross_validation_folds: int = _flag(
-        5, Flag("parts for cross-validated accuracy over all photographs; 0: leave it out", CHECK, 0, 100)
-    )
-    print_misclassified_test_images: bool = _flag(False, Flag("list the errors of the final test", CHECK))
-
     output_graph: str = _flag(
         "tf_files/retrained_graph.pb",
         Flag(
@@ -263,6 +212,9 @@ class RunConfig:
             OUT,
             metavar="FORMATS",
         ),
+    )
+    report: bool = _flag(
+        True, Flag("write report.html beside --output_graph: one page with all that the run found out", OUT)
     )
     unknown_threshold: float = _flag(
         0.0,

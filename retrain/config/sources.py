@@ -9,6 +9,18 @@ from retrain.config.flags import WEIGHT_SUFFIXES, RunConfig
 from retrain.config.handles import module_problem
 
 
+def architectures_of(text: str) -> tuple[str, ...]:
+    """Take a list of architectures apart.
+
+    Args:
+        text: as it was typed, with commas between.
+
+    Returns:
+        Each name once, in its order; the text itself where there is no comma.
+    """
+    return tuple(dict.fromkeys(name.strip() for name in text.split(","))) if "," in text else (text,)
+
+
 def source_problems(config: RunConfig) -> list[str]:
     """Check where the backbone comes from, without the network and without opening a file.
 
@@ -19,7 +31,7 @@ def source_problems(config: RunConfig) -> list[str]:
         One sentence a problem.
     """
     problems = _path_problems(config)
-    problems += _choice_problems(config)
+    problems += _choice_problems(config) + _several_problems(config)
     if config.bottleneck_tensor and not (config.backbone_graph or config.tfhub_module):
         problems.append(
             f"got --bottleneck_tensor={config.bottleneck_tensor} without --backbone_graph or --tfhub_module, where it "
@@ -55,6 +67,20 @@ def _path_problems(config: RunConfig) -> list[str]:
             problems.append(f"expected --{name} to be {kinds}, got {path!r}; check the spelling")
     module = module_problem(config.tfhub_module) if config.tfhub_module else ""
     return [*problems, module] if module else problems
+
+
+def _several_problems(config: RunConfig) -> list[str]:
+    """Check a list of architectures: somebody has to choose among them, and each brings its own weights."""
+    if "," not in config.architecture:
+        return []
+    got, problems = f"got --architecture={config.architecture}", []
+    if config.head != "auto":
+        problems.append(f"{got} with --head={config.head}; several are compared by --head auto, or name one of them")
+    if config.weights:
+        problems.append(f"{got} with --weights, which are of one architecture; leave them away, or name that one")
+    if any(name.lower().endswith("_quantized") for name in architectures_of(config.architecture)):
+        problems.append(f"{got}; name them without _quantized, and give --export tflite_int8")
+    return problems
 
 
 def _choice_problems(config: RunConfig) -> list[str]:

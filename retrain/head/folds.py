@@ -5,16 +5,39 @@ Stone, "Cross-validatory choice and assessment of statistical predictions", 1974
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from retrain.bottlenecks import Rows, as_rows
+from retrain.head.fitting import fitter
+from retrain.head.inner import groups_of
+from retrain.head.recipe import Recipe
 from retrain.head.sampling import Indices
 from retrain.head.scaling import Floats
-from retrain.head.softmax import Recipe, train_softmax
+from retrain.head.together import Fit, fit_one, is_plain, train_together
 
-NO_VALIDATION = np.zeros(0, np.intp)
+
+@dataclass(frozen=True)
+class Crossed:
+    """Scores of photographs by heads that have not seen them, as many times over as there were repeats.
+
+    Args:
+        scores: float32 (R, N, C), out-of-fold scores.
+        folds: intp (R, N), the fold of each photograph; those of one fold were scored by the same head.
+    """
+
+    scores: npt.NDArray[np.float32]
+    folds: Indices
+
+    @property
+    def mean_scores(self) -> Floats:
+        """float32 (N, C), each photograph's mean over the repeats; of one repeat its very scores."""
+        mean: Floats = self.scores[0] if len(self.scores) == 1 else self.scores.mean(axis=0)
+        return mean
 
 
 def assign_folds(labels: Indices, sha256s: Sequence[bytes], folds: int, *, by_size: bool = False) -> Indices:
@@ -90,6 +113,44 @@ def _different(sha256s: Sequence[bytes], most: int) -> int:
     return len(seen)
 
 
+def deal_again(keys: Sequence[bytes], repeat: int) -> Sequence[bytes]:
+    """Give photographs other keys, by which assign_folds deals them otherwise.
+
+    Args:
+        keys: digest of each photograph, or the key of its group.
+        repeat: which deal; 0 is that of the keys themselves.
+
+    Returns:
+        32 bytes each, the same for the same key.
+    """
+    if repeat == 0:
+        return keys
+    start = hashlib.sha256(b"deal\0" + repeat.to_bytes(8, "big"))
+
+    def hashed(key: bytes) -> bytes:
+        deal = start.copy()
+        deal.update(key)
+        return deal.digest()
+
+    return [hashed(key) for key in keys]
+
+
+def fold_fit(recipe: Recipe, keys: Sequence[bytes], row_count: int, training_rows: Callable[[Indices], Indices]) -> Fit:
+    """Give what train_together is to fit heads with.
+
+    Args:
+        recipe: of the heads.
+        keys: digest of each photograph or key of its group.
+        row_count: of all rows, views included.
+        training_rows: which rows stand for photographs that are trained on.
+
+    Returns:
+        Its own way for plain gradient descent; for all else fit_head, which keeps groups together whatever a head holds
+        out within its training photographs.
+    """
+    return fit_one if is_plain(recipe) else fitter(groups_of(keys, row_count, training_rows))
+
+
 def cross_validate(
     features: Rows | Floats,
     labels: Indices,
@@ -118,13 +179,56 @@ def cross_validate(
     Returns:
         float32 (N, C), out-of-fold probabilities.
     """
-    rows = as_rows(features)
-    fold = assign_folds(labels[: len(sha256s)], sha256s, _different(sha256s, folds), by_size=by_size)
-    probabilities = np.zeros((len(sha256s), class_count), np.float32)
-    for number in np.unique(fold):
-        held_out = np.flatnonzero(fold == number)
-        rest = np.flatnonzero(fold != number)
-        head = train_softmax(rows, labels, NO_VALIDATION, recipe, class_count, training=training_rows(rest))
-        probabilities[held_out] = head.classify(rows, held_out)
+    crossed = cross_validate_again(
+        features, labels, sha256s, recipe, class_count, folds, 1, on_fold, training_rows, by_size=by_size
+    )
+    return crossed.mean_scores
+
+
+def cross_validate_again(
+    features: Rows | Floats,
+    labels: Indices,
+    sha256s: Sequence[bytes],
+    recipe: Recipe,
+    class_count: int,
+    folds: int,
+    repeats: int,
+    on_fold: Callable[[], None],
+    training_rows: Callable[[Indices], Indices] = lambda photographs: photographs,
+    *,
+    by_size: bool = False,
+) -> Crossed:
+    """Cross-validate several times over, with other folds each time.
+
+    Args:
+        features: as of cross_validate; so are the other arguments.
+        labels: see there.
+        sha256s: see there.
+        recipe: see there.
+        class_count: C.
+        folds: see there.
+        repeats: R, at least 1; the first deal is that of cross_validate.
+        on_fold: called after each fold of each repeat.
+        training_rows: see there.
+        by_size: see there.
+
+    Returns:
+        The scores of every repeat.
+    """
+    rows, count = as_rows(features), _different(sha256s, folds)
+    deals = np.stack(
+        [
+            assign_folds(labels[: len(sha256s)], deal_again(sha256s, repeat), count, by_size=by_size)
+            for repeat in range(repeats)
+        ]
+    )
+    parts = [(repeat, number) for repeat in range(repeats) for number in np.unique(deals[repeat])]
+    trainings = [training_rows(np.flatnonzero(deals[repeat] != number)) for repeat, number in parts]
+    scores = np.zeros((repeats, len(sha256s), class_count), np.float32)
+    fit = fold_fit(recipe, sha256s, len(rows), training_rows)
+    heads = train_together(rows, labels, trainings, recipe, class_count, fit)
+    for (repeat, number), head in zip(parts, heads, strict=True):
+        held_out = np.flatnonzero(deals[repeat] == number)
+        scores[repeat, held_out] = head.classify(rows, held_out)
         on_fold()
-    return probabilities
+    return Crossed(scores, deals)

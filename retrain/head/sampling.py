@@ -43,3 +43,29 @@ class ClassBalancedSampler:
         within = (self._generator.random(size) * self._count[classes]).astype(np.intp)
         drawn: Indices = self._order[self._first[classes] + within]
         return drawn
+
+
+class EvenSampler:
+    """Draws photographs, or views of them, each alike: a class as often as it has photographs.
+
+    Args:
+        labels: intp (N,), the class of each; only their number matters.
+        generator: where the randomness comes from.
+    """
+
+    def __init__(self, labels: Indices, generator: np.random.Generator) -> None:
+        self._count = len(labels)
+        self._generator = generator
+
+    def draw(self, size: int) -> Indices:
+        """Draw a batch, with replacement.
+
+        Args:
+            size: how many; -1 for each once, in order.
+
+        Returns:
+            intp (size,), indices into the labels.
+        """
+        if size < 0:
+            return np.arange(self._count)
+        return self._generator.integers(self._count, size=size, dtype=np.intp)

@@ -126,6 +126,16 @@ class ScaledRows:
             return self._scaled.take(places, axis=0)
         return self._scaling.apply(self._rows.take(self._indices[places]))
 
+    def chunks(self) -> Iterator[tuple[slice, Floats]]:
+        """Give all scaled rows once, CHUNK_ROWS at a time.
+
+        Yields:
+            Which places, and float32 (up to CHUNK_ROWS, D). Of rows in memory they are the scaled copy itself: what is
+            written to it is what comes the next time.
+        """
+        for part in slices(len(self._indices), CHUNK_ROWS):
+            yield part, self.take(np.arange(part.start, part.stop)) if self._scaled is None else self._scaled[part]
+
 
 def scale_training(rows: Rows, training: Indices) -> tuple[Scaling, ScaledRows]:
     """Find the scaling of the training photographs, and scale them.

@@ -52,7 +52,7 @@ def _graph(request: Request) -> Opened:
     content = read_model_file(sibling, f"the .tflite that {request.path.name} was written with")
     if hashlib.sha256(content).hexdigest() != bundle.tflite_sha256:
         raise ModelError(f"{sibling} is not the file that {request.path} was written with; copy both from one run")
-    return _own(request, bundle, lambda one: LiteRuntime(content, one.input_height, one.input_width, str(sibling)))
+    return _own(request, bundle, lambda one: _lite(content, one, str(sibling)))
 
 
 def _tflite(request: Request) -> Opened:
@@ -64,7 +64,11 @@ def _tflite(request: Request) -> Opened:
         from retrain.runtimes.strangers import open_tflite
 
         return open_tflite(request, content)
-    return _own(request, bundle, lambda one: LiteRuntime(content, one.input_height, one.input_width, source))
+    return _own(request, bundle, lambda one: _lite(content, one, source))
+
+
+def _lite(content: bytes, bundle: Bundle, source: str) -> LiteRuntime:
+    return LiteRuntime(content, bundle.input_height, bundle.input_width, source, bundle.feature_width)
 
 
 def _onnx(request: Request) -> Opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,21 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Let go of what the model holds; it may not be used any more."""
+
+
+@runtime_checkable
+class GivesVectors(Protocol):
+    """A runtime that gives the bottleneck vector as well, in the same pass."""
+
+    def scores_and_vector(self, fill: Fill) -> tuple[Floats, Floats | None]:
+        """Score one picture, and say what the backbone makes of it.
+
+        Args:
+            fill: writes it, scaled as the model wants it.
+
+        Returns:
+            float32 (C,), scores, and float32 (D,), None where this model does not give it; the caller's own.
+        """
 
 
 class Softmaxed:

@@ -7,7 +7,8 @@ from support import digest
 from retrain.bottlenecks import FileMatrix
 from retrain.errors import RetrainError
 from retrain.head import Recipe, cross_validate, train_softmax
-from retrain.head.folds import NO_VALIDATION, assign_folds
+from retrain.head.folds import assign_folds
+from retrain.head.together import NO_VALIDATION
 
 RECIPE = Recipe(steps=30, learning_rate=0.1, batch_size=20, weight_decay=0.03)
 

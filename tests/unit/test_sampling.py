@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from retrain.head import ClassBalancedSampler
+from retrain.head.sampling import EvenSampler
 
 LABELS = np.array([1] * 90 + [0] * 9 + [5] * 1)
 
@@ -58,3 +59,13 @@ def test_with_as_many_views_of_each_photograph_class_photograph_and_view_are_dra
         counts = np.bincount(of_class, minlength=12)[photographs == label]
         assert np.abs(counts - len(of_class) / count).max() < 6 * np.sqrt(len(of_class) / count)
     assert np.abs(np.bincount(view, minlength=views) - 9_000).max() < 5 * np.sqrt(36_000 * 3 / 16)
+
+
+def test_without_class_weights_a_class_is_drawn_as_often_as_it_has_photographs():
+    labels = np.array([0] * 90 + [1] * 10)
+    sampler = EvenSampler(labels, np.random.default_rng(0))
+    drawn = sampler.draw(20_000)
+    assert drawn.dtype == np.intp
+    assert set(drawn.tolist()) == set(range(100))
+    assert labels[drawn].mean() == pytest.approx(0.1, abs=0.01)
+    assert sampler.draw(-1).tolist() == list(range(100))

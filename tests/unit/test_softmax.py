@@ -9,8 +9,9 @@ import pytest
 from retrain.bottlenecks import FileMatrix, MemoryMatrix
 from retrain.errors import NumericalError, RetrainError
 from retrain.head import ClassBalancedSampler, Observer, Recipe, softmax, train_softmax
+from retrain.head.choice import StepChoice, spread
+from retrain.head.reports import losses_of
 from retrain.head.scaling import CHUNK_ROWS, VARIANCE_FLOOR, Moments, scale_training
-from retrain.head.softmax import _losses, _spread, _StepChoice
 
 NONE = np.zeros(0, np.intp)
 RECIPE = Recipe(steps=60, learning_rate=0.1, batch_size=20, weight_decay=0.03)
@@ -46,7 +47,7 @@ def test_probabilities_are_positive_sum_to_one_and_stand_large_logits():
 
 
 def test_losses_are_cross_entropies_and_stand_large_logits():
-    losses = _losses(np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32), np.array([1, 0]))
+    losses = losses_of(np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32), np.array([1, 0]))
     assert losses.tolist() == pytest.approx([1000.0, np.log(2)])
 
 
@@ -203,12 +204,12 @@ def test_nothing_to_train_on_is_an_error_on_purpose():
 
 
 def offered(losses_by_step):
-    choice = _StepChoice(len(losses_by_step[0]))
+    choice = StepChoice(len(losses_by_step[0]))
     for step, losses in enumerate(losses_by_step):
         marked = np.full((1, 1), step, np.float32)
-        choice.offer(step, np.array(losses, np.float32), marked, marked[0])
+        choice.offer(step, np.array(losses, np.float32), lambda marked=marked: marked)
     last = len(losses_by_step) - 1
-    return choice.best(last, np.full((1, 1), last, np.float32), np.full(1, last, np.float32))
+    return choice.best(last, np.full((1, 1), last, np.float32))
 
 
 TEN = np.ones(10)
@@ -225,18 +226,25 @@ TEN = np.ones(10)
     ],
 )
 def test_the_best_step_is_kept_where_there_are_photographs_enough_to_choose_by(losses, kept):
-    step, weights, biases = offered(losses)
-    assert step == kept
-    assert (weights.item(), biases.item()) == (kept, kept)
+    step, state = offered(losses)
+    assert (step, state.item()) == (kept, kept)
 
 
-def test_the_best_step_is_a_copy_of_its_time():
-    choice = _StepChoice(10)
-    weights = np.ones((1, 1), np.float32)
-    choice.offer(0, TEN, weights, weights[0])
-    weights += 1
-    choice.offer(1, 5 * TEN, weights, weights[0])
-    assert choice.best(1, weights, weights[0])[1].item() == 1
+def test_only_the_best_step_is_copied():
+    choice, copied = StepChoice(10), []
+    for step, loss in enumerate([3, 5, 2, 2]):
+        choice.offer(step, loss * TEN, lambda step=step: copied.append(step))
+    assert copied == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("count", "patience", "stops"),
+    [(10, 2, [False, False, False, True]), (10, 3, [False] * 4), (10, 0, [False] * 4), (9, 2, [False] * 4)],
+)
+def test_training_stops_when_the_loss_has_not_fallen_for_long_enough(count, patience, stops):
+    choice = StepChoice(count, patience)
+    losses = [3, 1, 2, 1]
+    assert [choice.offer(step, np.full(count, loss), int) for step, loss in enumerate(losses)] == stops
 
 
 def test_overfitting_keeps_an_earlier_step():
@@ -250,7 +258,7 @@ def test_overfitting_keeps_an_earlier_step():
 
 @pytest.mark.parametrize(("count", "limit", "length"), [(5, 10, 5), (10, 10, 10), (100, 10, 10), (0, 10, 0)])
 def test_rows_are_picked_evenly(count, limit, length):
-    rows = _spread(count, limit)
+    rows = spread(count, limit)
     assert len(set(rows.tolist())) == len(rows) == length
     assert not count or (rows[0], rows[-1]) == (0, count - 1)
 

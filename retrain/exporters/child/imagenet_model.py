@@ -14,7 +14,7 @@ from retrain.backbones.imagenet import imagenet_labels
 from retrain.backbones.imagenet_convert import build_with_head
 from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.bundle import METADATA_ENTRY, Bundle
-from retrain.exporters.litert.model import add_metadata, pack
+from retrain.exporters.litert.appending import add_metadata, pack
 
 _OUTPUT = "final_result"
 

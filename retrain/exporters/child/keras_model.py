@@ -20,10 +20,12 @@ from retrain.backbones.table import BackboneSpec, find_backbone
 from retrain.bundle import ASSET, Bundle, bundle_from_json
 from retrain.errors import ModelError
 from retrain.exporters.child.scoring import Pictures, one_thread, score_pixels
-from retrain.graphs.checked import find_constant, parse_graph
-from retrain.images import Floats
+from retrain.exporters.frozen.head import read_head
+from retrain.head import Head
+from retrain.head.layers import NORM_FLOOR, NOTHING, SIGMOID, SOFTMAX, Dense, Normalise, Relu, Softmax
 
-_HEAD = ("final_training_ops/weights/final_weights", "final_training_ops/biases/final_biases")
+# What stands behind the last layer -> Keras' name of it.
+_ACTIVATIONS = {SOFTMAX: "softmax", SIGMOID: "sigmoid", NOTHING: "linear"}
 _METADATA, _CONFIG = "metadata.json", "config.json"
 # What every date inside is where the model has none: the first that a zip can hold.
 _NO_DATE = "1980-01-01T00:00:00"
@@ -50,13 +52,10 @@ def build(*, graph: str, bundle: str, place: str, architecture: str, weights: st
     import keras
 
     described = bundle_from_json(bundle.encode(), graph)
-    kernel, biases = _head_of(Path(graph))
+    head = read_head(Path(graph).read_bytes(), described, graph)
     # Trap: Keras numbers the layers that it names itself through the whole process.
     keras.backend.clear_session()
-    model = _model(find_backbone(architecture), Path(weights), described, biases.size)
-    if model.get_layer(described.output_node).kernel.shape != kernel.shape:
-        raise ModelError(f"expected a head for {architecture}, got one of shape {kernel.shape} in {graph}")
-    model.get_layer(described.output_node).set_weights([kernel, biases])
+    model = _model(find_backbone(architecture), Path(weights), described, head)
     with tempfile.TemporaryDirectory(prefix="retrain-keras-") as folder:
         written = Path(folder) / "model.keras"
         model.save(written)
@@ -83,16 +82,8 @@ def score(*, place: str, **given: Unpack[Pictures]) -> dict[str, float]:
     return score_pixels(lambda picture: run(tf.constant(picture)).numpy(), **given)
 
 
-def _head_of(graph: Path) -> tuple[Floats, Floats]:
-    nodes = {node.name: node for node in parse_graph(graph.read_bytes()).node}
-    kernel, biases = (find_constant(nodes, name) for name in _HEAD)
-    if kernel is None or biases is None or kernel.ndim != 2 or biases.shape != kernel.shape[1:]:
-        raise ModelError(f"expected {graph} to hold a head, {' and '.join(_HEAD)}; train the model again")
-    return kernel, biases
-
-
-def _model(spec: BackboneSpec, weights: Path, bundle: Bundle, classes: int) -> Any:  # noqa: ANN401
-    """Build input -> scaling -> backbone -> softmax; the head's weights are still to be set."""
+def _model(spec: BackboneSpec, weights: Path, bundle: Bundle, head: Head) -> Any:  # noqa: ANN401
+    """Build input -> scaling -> backbone -> head."""
     import keras
 
     backbone = build_backbone(spec, weights)
@@ -107,8 +98,40 @@ def _model(spec: BackboneSpec, weights: Path, bundle: Bundle, classes: int) -> A
         scaling.set_weights([matrix[None, None], offset])
     # In inference mode for good, so that tuning it does not ruin the statistics of its batch normalisation.
     features = backbone(scaled, training=False)
-    head = keras.layers.Dense(classes, activation="softmax", name=bundle.output_node)
-    return keras.Model(images, head(features), name="retrained")
+    if features.shape[-1] != bundle.feature_width:
+        raise ModelError(
+            f"expected a head for {spec.name}, on {features.shape[-1]} features, got one on {bundle.feature_width}; "
+            "train the model again"
+        )
+    return keras.Model(images, _scores(features, head, bundle.output_node), name="retrained")
+
+
+def _scores(vectors: Any, head: Head, name: str) -> Any:  # noqa: ANN401
+    """Put the layers of a head behind vectors; what divides by a length are Keras' own operations, no Lambda."""
+    import keras
+
+    for number, layer in enumerate(head.before, 1):
+        match layer:
+            case Dense():
+                vectors = _dense(layer, f"layer_{number}", "linear", vectors)
+            case Normalise():
+                # Trap: keras.layers.UnitNormalization has another floor, and would differ for vectors near 0.
+                total = keras.ops.sum(keras.ops.square(vectors), axis=1, keepdims=True)
+                vectors = vectors / keras.ops.sqrt(total + float(NORM_FLOOR))
+            case Relu():
+                vectors = keras.layers.ReLU(name=f"layer_{number}")(vectors)
+            case Softmax():
+                vectors = keras.layers.Softmax(name=f"layer_{number}")(vectors)
+    return _dense(Dense(head.weights, head.biases), name, _ACTIVATIONS[head.after], vectors)
+
+
+def _dense(layer: Dense, name: str, activation: str, vectors: Any) -> Any:  # noqa: ANN401
+    import keras
+
+    made = keras.layers.Dense(len(layer.biases), activation=activation, name=name)
+    result = made(vectors)
+    made.set_weights([layer.weights, layer.biases])
+    return result
 
 
 def _write_again(written: Path, place: Path, bundle: Bundle) -> None:

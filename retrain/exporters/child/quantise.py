@@ -17,7 +17,7 @@ def build(*, graph: str, output_node: str, pixels: str, place: str, mean: float,
 
     Args:
         graph: path of the frozen graph: backbone and head.
-        output_node: its softmax.
+        output_node: the last that is wanted: its scores, or the bottleneck vector.
         pixels: path of a .npy, uint8 (N, H, W, 3), photographs to calibrate on.
         place: where to write.
         mean: subtracted from each channel value (0 to 255).
@@ -40,12 +40,12 @@ def quantise(graph: bytes, output_node: str, pixels: Any, spec: InputSpec) -> by
 
     Args:
         graph: serialised GraphDef with the node ``input``.
-        output_node: its softmax.
+        output_node: the last node that is wanted.
         pixels: uint8 (N, H, W, 3), RGB, photographs to calibrate on.
         spec: how they are scaled.
 
     Returns:
-        A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), of builtin operations.
+        A .tflite file: float32 (1, H, W, 3) -> float32, what the node gives, of builtin operations.
     """
     import tensorflow as tf
 

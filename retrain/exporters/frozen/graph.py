@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from retrain.bundle import GRAPH_NODE, Bundle
 from retrain.errors import ModelError
 from retrain.exporters.frozen.decoding import add_decoding
+from retrain.exporters.frozen.head import add_head
 from retrain.exporters.frozen.nodes import Nodes
 from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE, source_name
 from retrain.head import Head
-
-_SCOPE = "final_training_ops"
 
 
 def frozen_graph(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
@@ -26,8 +23,8 @@ def frozen_graph(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
 
     Args:
         backbone: serialised GraphDef with the nodes ``input`` and ``bottleneck``.
-        head: the layer, on raw bottleneck vectors.
-        bundle: gives the input's size, names the softmax node, and goes inside.
+        head: its layers, on raw bottleneck vectors.
+        bundle: gives the input's size, names the node of the scores, and goes inside.
 
     Returns:
         Serialised GraphDef, the same bytes for the same arguments.
@@ -43,7 +40,7 @@ def frozen_graph(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
     scaled = add_decoding(nodes, bundle.input_spec)
     _add_backbone(graph, given)
     _set_input(graph, scaled, bundle)
-    _add_head(nodes, head, bundle.output_node)
+    add_head(nodes, head, BOTTLENECK_NODE, bundle.output_node)
     nodes.text(GRAPH_NODE, bundle.to_json())
     data: bytes = graph.SerializeToString(deterministic=True)
     return data
@@ -77,19 +74,3 @@ def _set_input(graph: Any, source: str, bundle: Bundle) -> None:  # noqa: ANN401
                 node.attr["shape"].shape.dim.add(size=size)
             return
     raise ModelError(f"expected a backbone with a node {INPUT_NODE}, got one without; convert it again")
-
-
-def _add_head(nodes: Nodes, head: Head, output_node: str) -> None:
-    # Cached bottleneck vectors may be fed here, as in the original's graphs.
-    vectors = nodes.add(
-        "input_1/BottleneckInputPlaceholder", "PlaceholderWithDefault", [BOTTLENECK_NODE],
-        dtype=np.float32, shape=(-1, head.weights.shape[0]),
-    )  # fmt: skip
-    weights = nodes.constant(f"{_SCOPE}/weights/final_weights", head.weights.astype(np.float32))
-    biases = nodes.constant(f"{_SCOPE}/biases/final_biases", head.biases.astype(np.float32))
-    product = nodes.add(
-        f"{_SCOPE}/Wx_plus_b/MatMul", "MatMul", [vectors, weights],
-        T=np.float32, transpose_a=False, transpose_b=False,
-    )  # fmt: skip
-    logits = nodes.add(f"{_SCOPE}/Wx_plus_b/add", "Add", [product, biases], T=np.float32)
-    nodes.add(output_node, "Softmax", [logits], T=np.float32)

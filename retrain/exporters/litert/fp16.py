@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.exporters.litert.model import pack
+from retrain.exporters.litert.appending import pack
 
 # Smaller constants (biases, shapes) are not worth an operation.
 _FEWEST_NUMBERS = 1024

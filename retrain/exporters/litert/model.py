@@ -1,6 +1,7 @@
-"""A LiteRT file of backbone and head: two operations appended to the backbone's flatbuffer.
+"""A LiteRT file of backbone and head: the head's operations appended to the backbone's flatbuffer.
 
-Schema: tensorflow/lite/schema/schema.fbs, as the ai-edge-litert package carries it.
+The file gives the scores first, for every client that asks for one answer, and the bottleneck vector second, so that a
+photograph can be compared with those of the training in the same pass.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from retrain.bundle import METADATA_ENTRY, Bundle
+from retrain.exporters.litert.appending import Appender, add_metadata, pack
+from retrain.graphs.checked import BOTTLENECK_NODE
 from retrain.head import Head
+from retrain.head.layers import NORM_FLOOR, SIGMOID, SOFTMAX, Dense, Layer, Normalise, Relu, Softmax
 
-_FILE_IDENTIFIER = b"TFL3"
+_SCOPE = "final_training_ops"
 
 
 def tflite_model(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
@@ -21,113 +24,97 @@ def tflite_model(backbone: bytes, head: Head, bundle: Bundle) -> bytes:
 
     Args:
         backbone: a .tflite file: float32 (1, H, W, 3) -> float32 (1, D).
-        head: the layer, on raw bottleneck vectors.
-        bundle: goes inside as the metadata entry ``retrain.bundle``; names the output.
+        head: its layers, on raw bottleneck vectors.
+        bundle: goes inside as the metadata entry ``retrain.bundle``; names the scores.
 
     Returns:
-        A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), probabilities.
+        A .tflite file: float32 (1, H, W, 3) -> float32 (1, C), scores, and ``bottleneck``, float32 (1, D).
     """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(backbone, 0)
     graph = model.subgraphs[0]
-    classes = len(head.biases)
-    # FULLY_CONNECTED wants its weights as (C, D).
-    weights = _add_tensor(model, graph, "final_training_ops/weights/final_weights", head.weights.T)
-    biases = _add_tensor(model, graph, "final_training_ops/biases/final_biases", head.biases)
-    logits = _add_tensor(model, graph, "final_training_ops/Wx_plus_b/add", None, (1, classes))
-    scores = _add_tensor(model, graph, bundle.output_node, None, (1, classes))
-    dense = schema.FullyConnectedOptionsT()
-    softmax = schema.SoftmaxOptionsT()
-    softmax.beta = 1.0
-    options = schema.BuiltinOptions
-    _add_operator(model, graph, schema.BuiltinOperator.FULLY_CONNECTED, [graph.outputs[0], weights, biases], logits,
-                  options.FullyConnectedOptions, dense)  # fmt: skip
-    _add_operator(model, graph, schema.BuiltinOperator.SOFTMAX, [logits], scores, options.SoftmaxOptions, softmax)
-    graph.outputs = [scores]
-    model.signatureDefs = None  # they name the backbone's own output
-    add_metadata(model, METADATA_ENTRY, bundle.to_json())
-    return pack(model, len(backbone))
+    vector = graph.outputs[0]
+    graph.tensors[vector].name = BOTTLENECK_NODE.encode()
+    graph.outputs = [append_head(model, vector, head, bundle.output_node), vector]
+    return described(model, bundle, len(backbone))
 
 
-def pack(model: Any, size: int) -> bytes:  # noqa: ANN401
-    """Write a model.
+def described(model: Any, bundle: Bundle, size: int) -> bytes:  # noqa: ANN401
+    """Write a model with its description inside.
 
     Args:
-        model: the schema's ModelT.
-        size: about how many bytes it will have; a wrong guess costs time only.
+        model: the schema's ModelT; changed.
+        bundle: the description.
+        size: about how many bytes it will have.
 
     Returns:
         A .tflite file.
     """
-    import flatbuffers
-
-    builder = flatbuffers.Builder(size + (1 << 16))
-    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    model.signatureDefs = None  # they name the outputs that it had before
+    add_metadata(model, METADATA_ENTRY, bundle.to_json())
+    return pack(model, size)
 
 
-def _add_buffer(model: Any, data: bytes | None) -> int:  # noqa: ANN401
-    from ai_edge_litert import schema_py_generated as schema
-
-    buffer = schema.BufferT()
-    if data is not None:
-        buffer.data = np.frombuffer(data, np.uint8)
-    model.buffers.append(buffer)
-    return len(model.buffers) - 1
-
-
-def _add_tensor(
-    model: Any,  # noqa: ANN401
-    graph: Any,  # noqa: ANN401
-    name: str,
-    values: npt.NDArray[np.float32] | None,
-    shape: tuple[int, ...] = (),
-) -> int:
-    from ai_edge_litert import schema_py_generated as schema
-
-    tensor = schema.TensorT()
-    tensor.name = name.encode()
-    tensor.type = schema.TensorType.FLOAT32
-    tensor.shape = list(shape if values is None else values.shape)
-    tensor.buffer = _add_buffer(model, None if values is None else np.ascontiguousarray(values, "<f4").tobytes())
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _add_operator(
-    model: Any,  # noqa: ANN401
-    graph: Any,  # noqa: ANN401
-    builtin: int,
-    inputs: list[int],
-    output: int,
-    options_type: int,
-    options: Any,  # noqa: ANN401
-) -> None:
-    from ai_edge_litert import schema_py_generated as schema
-
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    model.operatorCodes.append(code)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = len(model.operatorCodes) - 1
-    operator.inputs, operator.outputs = inputs, [output]
-    operator.builtinOptionsType, operator.builtinOptions = options_type, options
-    graph.operators.append(operator)
-
-
-def add_metadata(model: Any, name: str, data: bytes) -> None:  # noqa: ANN401
-    """Put a named entry into a model.
+def append_head(model: Any, vector: int, head: Head, output_node: str) -> int:  # noqa: ANN401
+    """Append a head's operations, all of them LiteRT's builtin ones.
 
     Args:
-        model: the schema's ModelT; changed.
-        name: of the entry.
-        data: what it holds.
-    """
-    from ai_edge_litert import schema_py_generated as schema
+        model: the schema's ModelT; changed. Its outputs are still the old ones.
+        vector: index of the tensor with the bottleneck vector, float32 (1, D).
+        head: its layers.
+        output_node: name of the scores.
 
-    entry = schema.MetadataT()
-    entry.name = name.encode()
-    entry.buffer = _add_buffer(model, data)
-    model.metadata = [*(model.metadata or []), entry]
+    Returns:
+        Index of the tensor with the scores, float32 (1, C).
+    """
+    made = Appender(model)
+    at, width = vector, _width_before(head)
+    for number, layer in enumerate(head.before, 1):
+        at = _add_layer(made, f"{_SCOPE}/layer_{number}", layer, at, width)
+        width = len(layer.biases) if isinstance(layer, Dense) else width
+    weights = made.constant(f"{_SCOPE}/weights/final_weights", head.weights.T.astype(np.float32))
+    biases = made.constant(f"{_SCOPE}/biases/final_biases", head.biases.astype(np.float32))
+    classes, ends = len(head.biases), head.after in (SOFTMAX, SIGMOID)
+    logits = made.result(f"{_SCOPE}/Wx_plus_b/add" if ends else output_node, classes)
+    scores = made.result(output_node, classes) if ends else logits
+    made.operation("FULLY_CONNECTED", [at, weights, biases], logits, options="FullyConnectedOptions")
+    if head.after == SOFTMAX:
+        made.operation("SOFTMAX", [logits], scores, options="SoftmaxOptions", beta=1.0)
+    elif head.after == SIGMOID:
+        made.operation("LOGISTIC", [logits], scores)
+    return scores
+
+
+def _width_before(head: Head) -> int:
+    first = next((layer.weights for layer in head.before if isinstance(layer, Dense)), head.weights)
+    return int(first.shape[0])
+
+
+def _add_layer(made: Appender, scope: str, layer: Layer, at: int, width: int) -> int:
+    match layer:
+        case Dense():
+            # FULLY_CONNECTED wants its weights as (E, D).
+            weights = made.constant(f"{scope}/weights", layer.weights.T.astype(np.float32))
+            biases = made.constant(f"{scope}/biases", layer.biases.astype(np.float32))
+            result = made.result(f"{scope}/add", len(layer.biases))
+            return made.operation("FULLY_CONNECTED", [at, weights, biases], result, options="FullyConnectedOptions")
+        case Normalise():
+            return _add_normalise(made, scope, at, width)
+        case Relu():
+            return made.operation("RELU", [at], made.result(f"{scope}/Relu", width))
+        case Softmax():
+            shares = made.result(f"{scope}/Softmax", width)
+            return made.operation("SOFTMAX", [at], shares, options="SoftmaxOptions", beta=1.0)
+
+
+def _add_normalise(made: Appender, scope: str, at: int, width: int) -> int:
+    """Divide by the length; L2_NORMALIZATION has another floor, and would differ for vectors near 0."""
+    axis = made.constant(f"{scope}/axis", np.array([1], np.int32))
+    floor = made.constant(f"{scope}/floor", np.full((1, 1), NORM_FLOOR))
+    squares = made.operation("MUL", [at, at], made.result(f"{scope}/Square", width), options="MulOptions")
+    total = made.result(f"{scope}/Sum", 1)
+    made.operation("SUM", [squares, axis], total, options="ReducerOptions", keepDims=True)
+    floored = made.operation("ADD", [total, floor], made.result(f"{scope}/add", 1), options="AddOptions")
+    length = made.operation("SQRT", [floored], made.result(f"{scope}/Sqrt", 1))
+    return made.operation("DIV", [at, length], made.result(f"{scope}/RealDiv", width), options="DivOptions")
