@@ -10,7 +10,7 @@ from retrain.bottlenecks.memory import MIB, features_bytes
 from retrain.console import Console, printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
 from retrain.dataset.layout import layout_note
-from retrain.evaluate import Accuracy, plain_sentence
+from retrain.evaluate import Accuracy, Growth, Numbers, calibration_sentence, plain_sentence
 from retrain.head import Floats, Indices, StepReport
 
 FEW_IMAGES = 20
@@ -183,17 +183,30 @@ def tell_misclassified(catalog: Catalog, rows: Indices, probabilities: Floats, c
             console.line(f"{printable(catalog.full_path(record)):>70}  {printable(catalog.labels[guess])}")
 
 
-def tell_results(test: Accuracy, crossed: Accuracy | None, console: Console) -> None:
+def tell_results(
+    test: Accuracy,
+    crossed: Accuracy | None,
+    console: Console,
+    numbers: Numbers | None = None,
+    growth: Growth | None = None,
+) -> None:
     """Say how good the model is.
 
     Args:
         test: of the final test.
         crossed: cross-validated, or None when it was left out.
         console: where to say it.
+        numbers: what else is said in a line: of cross-validation, or of the final test where that was left out.
+        growth: what the learning curve says; None when it was left out.
     """
     if test.count:
         console.line(f"Final test accuracy = {100 * test.value:.1f}% (N={test.count}), {test.interval_text()}")
     if crossed is not None:
         share = f"{100 * crossed.value:.1f}% (N={crossed.count})"
         console.line(f"Cross-validated accuracy = {share}, {crossed.interval_text()}")
+    if numbers is not None and numbers.accuracy.count:
+        console.line(calibration_sentence(numbers))
     console.line(plain_sentence(test, crossed))
+    if growth is not None:
+        for sentence in growth.sentences:
+            console.line(printable(sentence))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,8 @@ from retrain.head import Recipe
 from retrain.modelfile import read_tflite_bundle
 
 DISTRIBUTION = "retrain-photos"
+# Of a description, what is known only after the training.
+_LEARNED = ("date", "head_step", "temperature", "unknown", "sets")
 
 
 def describe(
@@ -29,7 +31,7 @@ def describe(
     split_table: str,
     marks: Mapping[str, float],
 ) -> Bundle:
-    """Say what a model is, before it is trained: all but the step that its head will be taken after, and the date.
+    """Say what a model is, before it is trained: all but the date and what its head will come to, see is_repetition.
 
     Args:
         config: names its softmax, and what is too uncertain to name.
@@ -57,7 +59,7 @@ def describe(
         feature_width=spec.feature_width,
         head_step=-1,
         split_sha256=_sha256(split_table),
-        training=asdict(recipe) | dict(marks),
+        training={**recipe.facts(), **marks},
         versions=versions(*(("astropy",) if spec.input_spec.sky else ())),
         manifest_sha256=manifest_sha256(split_table),
         unknown_threshold=config.unknown_threshold,
@@ -97,7 +99,8 @@ def dated(bundle: Bundle, tflite: Path) -> Bundle:
     fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
     now = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdecimal() else datetime.now(UTC)
     there = _bundle_at(tflite)
-    if there is not None and there.date and not fixed and replace(there, date="") == bundle:
+    # As JSON: what was read from a file has lists where what was calculated may have tuples.
+    if there is not None and there.date and not fixed and replace(there, date="").to_json() == bundle.to_json():
         return there
     return replace(bundle, date=now.replace(microsecond=0, tzinfo=None).isoformat() + "Z")
 
@@ -106,14 +109,17 @@ def is_repetition(bundle: Bundle, tflite: Path) -> bool:
     """Guess, before it is trained, whether a model will be the one that is there.
 
     Args:
-        bundle: the new one's description, without step and date.
+        bundle: the new one's description, before its training; what comes of that is not looked at.
         tflite: where the model will lie.
 
     Returns:
         Whether all that decides it is the same.
     """
     there = _bundle_at(tflite)
-    return there is not None and replace(there, date="", head_step=bundle.head_step) == bundle
+    if there is None:
+        return False
+    learned = {name: getattr(bundle, name) for name in _LEARNED}
+    return replace(there, **learned).to_json() == bundle.to_json()
 
 
 def _bundle_at(tflite: Path) -> Bundle | None:

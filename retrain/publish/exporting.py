@@ -12,7 +12,7 @@ import numpy as np
 
 from retrain import fsio
 from retrain.config import ALWAYS, FORMATS
-from retrain.config.formats import MAX_DIFFERENCE_DECODED, Format
+from retrain.config.formats import MAX_DIFFERENCE_DECODED, MAX_DIFFERENCE_DECODED_AGREEING, Format
 from retrain.console import Console
 from retrain.errors import ParityError
 from retrain.exporters.child.scoring import UNREAD
@@ -34,8 +34,11 @@ class _Fed:
     unread: int = 0
 
     def passes(self, entry: Format) -> bool:
-        nothing_said = self.parity.photographs == 0
-        return nothing_said or self.parity.passes(MAX_DIFFERENCE_DECODED, entry.min_agreement)
+        if self.parity.photographs == 0:
+            return True
+        agrees = self.parity.agreeing == self.parity.photographs
+        limit = MAX_DIFFERENCE_DECODED_AGREEING if agrees else MAX_DIFFERENCE_DECODED
+        return self.parity.passes(limit, entry.min_agreement)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from retrain import fsio
-from retrain.evaluate import Accuracy
+from retrain.evaluate import plain
 
 
 def write_metrics(path: str, facts: Mapping[str, object]) -> None:
@@ -17,9 +15,12 @@ def write_metrics(path: str, facts: Mapping[str, object]) -> None:
 
     Args:
         path: the JSON file.
-        facts: names and values; Accuracy and arrays are spelt out.
+        facts: names and values; records of retrain.evaluate and arrays are spelt out, and what is no number is null.
+
+    Raises:
+        TypeError: a value has no JSON form.
     """
-    fsio.write_text(path, json.dumps(facts, indent=1, default=_plain) + "\n")
+    fsio.write_text(path, json.dumps(plain(facts), indent=1, allow_nan=False) + "\n")
 
 
 def add_metrics(path: str, facts: Mapping[str, object]) -> None:
@@ -30,18 +31,3 @@ def add_metrics(path: str, facts: Mapping[str, object]) -> None:
         facts: names and values.
     """
     write_metrics(path, {**json.loads(Path(path).read_text(encoding="utf-8")), **facts})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Accuracy):
-        share = value.value if value.count else None
-        return {
-            "accuracy": share,
-            "right": value.right,
-            "count": value.count,
-            "low_95": value.low,
-            "high_95": value.high,
-        }
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no JSON form")

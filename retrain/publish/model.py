@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from retrain import fsio
@@ -39,30 +40,33 @@ def make_model(config: RunConfig, backbone: PreparedBackbone, head: Head, bundle
         config: where the model will lie.
         backbone: what it stands on.
         head: its trained layer.
-        bundle: its description, without step and date.
+        bundle: its description, without the date and what the head says of itself.
 
     Returns:
         The model.
     """
-    bundle = dated(replace(bundle, head_step=head.step), place_of(config.output_graph, "tflite"))
+    told = replace(bundle, head_step=head.step, temperature=head.temperature)
+    bundle = dated(told, place_of(config.output_graph, "tflite"))
     tflite = tflite_model(backbone.tflite.read_bytes(), head, bundle)
     bundle = replace(bundle, tflite_sha256=hashlib.sha256(tflite).hexdigest())
     return Model(bundle, frozen_graph(backbone.graph.read_bytes(), head, bundle), tflite)
 
 
-def write_model(config: RunConfig, model: Model, split_table: str) -> tuple[str, ...]:
+def write_model(config: RunConfig, model: Model, split_table: str, more: Mapping[str, bytes]) -> tuple[str, ...]:
     """Write the model and what belongs to it, together.
 
     Args:
         config: where.
         model: of make_model.
         split_table: the split as CSV.
+        more: ending of a file beside the model -> its contents.
 
     Returns:
         The paths written.
     """
     files = {
         beside(config.output_graph, ".split.csv"): split_table.encode("utf-8", "backslashreplace"),
+        **{beside(config.output_graph, ending): data for ending, data in more.items()},
         config.output_labels: "".join(f"{label}\n" for label in model.bundle.labels).encode(),
         str(place_of(config.output_graph, "tflite")): model.tflite,
         config.output_graph: model.graph,

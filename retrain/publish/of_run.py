@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ class Training:
         split: the side of each.
         table: the split as CSV.
         head: the trained layer.
-        bundle: the model's description, without step and date.
+        bundle: the model's description, without the date and what the head says of itself.
+        more: ending of a file beside the model -> its contents, written together with it.
     """
 
     config: RunConfig
@@ -55,6 +57,7 @@ class Training:
     table: str
     head: Head
     bundle: Bundle
+    more: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def save_model(training: Training, worker: TensorFlowWorker, console: Console) -
     earlier = read_record(record_path(config.output_graph))
     record = measure_base(export, model, earlier, _expected(training, rows, compared))
     remove_old_exports(config, model, console)
-    files = write_model(config, model, training.table)
+    files = write_model(config, model, training.table, training.more)
     if not _graph_is_kept(record):
         fsio.remove(config.output_graph)
         files = tuple(file for file in files if file != config.output_graph)

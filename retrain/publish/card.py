@@ -1,0 +1,211 @@
+"""The model card: what a model was made of, how good it is, where it ends, and how to make it again.
+
+After Mitchell et al., "Model cards for model reporting", 2019, FAT*.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import fields
+
+from retrain.config import RunConfig
+from retrain.console import printable
+from retrain.dataset import TESTING, TRAINING, VALIDATION
+from retrain.evaluate import Growth, Interval, Numbers
+from retrain.publish.of_run import Training
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
+# Classes whose numbers are listed; all of them are in the metrics.
+_MOST_CLASSES = 100
+
+
+def model_card(training: Training, test: Numbers, crossed: Numbers | None, growth: Growth | None, sentence: str) -> str:
+    """Write a model's card.
+
+    Args:
+        training: what the model is made of.
+        test: numbers of the final test.
+        crossed: of cross-validation; None when it was left out.
+        growth: of the learning curve; None when it was left out.
+        sentence: the plain sentence.
+
+    Returns:
+        Markdown; names of people's files and classes are escaped. Of the same training always the same.
+    """
+    parts = [
+        ["# Model card"],
+        _details(training),
+        _use(training),
+        _data(training),
+        ["## How good it is", "", sentence],
+        _numbers("Cross-validation, by heads that had not seen the photographs", crossed),
+        _numbers("Final test", test),
+        _classes(crossed or test),
+        _growth(growth),
+        _limits(training, test, crossed),
+        _repeat(training),
+    ]
+    return "\n".join(line for part in parts for line in [*part, ""] if part).rstrip("\n") + "\n"
+
+
+def escaped(text: str) -> str:
+    """Make text that Markdown shows as it is.
+
+    Args:
+        text: any, such as the name of a class.
+
+    Returns:
+        One line; punctuation that means something in Markdown behind a backslash (CommonMark 0.31, 2.4), so that
+        nothing in it is a link, HTML, emphasis or a cell of a table.
+    """
+    return _SPECIAL.sub(r"\\\1", printable(text))
+
+
+def command_of(config: RunConfig) -> str:
+    """Spell the command that a run was.
+
+    Args:
+        config: of the run.
+
+    Returns:
+        One line for a POSIX shell, with the flags that are not at their default.
+    """
+    words = ["python", "-m", "retrain"]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if value != field.default:
+            words.append(f"--{'' if value is not False else 'no_'}{field.name}{_value(value)}")
+    return " ".join(words)
+
+
+def _value(value: object) -> str:
+    return "" if isinstance(value, bool) else "=" + shlex.quote(str(value))
+
+
+def _details(training: Training) -> list[str]:
+    bundle, backbone = training.bundle, training.backbone
+    return [
+        "## Model",
+        "",
+        f"- Backbone: {escaped(bundle.architecture)}, {escaped(backbone.weights.source)} weights, SHA-256 "
+        f"`{backbone.weights.sha256}`; frozen, not trained here.",
+        f"- Head: trained on vectors of {bundle.feature_width}; the head after step {training.head.step} was kept.",
+        f"- Input: {bundle.input_width} x {bundle.input_height} pixels, RGB; its scores are one number a class.",
+        "- Versions: " + ", ".join(f"{name} {version}" for name, version in bundle.versions.items()) + ".",
+    ]
+
+
+def _use(training: Training) -> list[str]:
+    names = training.features.catalog.labels
+    shown = ", ".join(escaped(name) for name in names[:_MOST_CLASSES])
+    more = f" and {len(names) - _MOST_CLASSES} more" if len(names) > _MOST_CLASSES else ""
+    return [
+        "## What it is for",
+        "",
+        f"To tell photographs of these classes apart: {shown}{more}. A photograph of something else gets one of these "
+        "names, too, unless it is found to be unknown; so does one that shows two of them.",
+    ]
+
+
+def _data(training: Training) -> list[str]:
+    catalog, split = training.features.catalog, training.split
+    counts = catalog.count_by_label()
+    sides = [len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING)]
+    lines = [
+        "## What it was trained on",
+        "",
+        f"{len(catalog.records)} photographs under {escaped(str(catalog.root))}: {sides[0]} to train on, {sides[1]} to "
+        f"choose the step, {sides[2]} for the final test. {len(training.features.skipped)} files could not be read. "
+        f"SHA-256 of the split: `{training.bundle.split_sha256}`.",
+        "",
+        "| class | photographs |",
+        "|---|---|",
+        *(f"| {escaped(name)} | {counts[number]} |" for number, name in enumerate(catalog.labels[:_MOST_CLASSES])),
+    ]
+    return [*lines, *(escaped(note) for note in _blank_before(split.notes))]
+
+
+def _blank_before(notes: tuple[str, ...]) -> list[str]:
+    return [line for note in notes for line in ("", note)]
+
+
+def _numbers(title: str, numbers: Numbers | None) -> list[str]:
+    if numbers is None or not numbers.accuracy.count:
+        return []
+    accuracy = numbers.accuracy
+    rows: list[tuple[str, Interval | None]] = [
+        ("accuracy", Interval(accuracy.value, accuracy.low, accuracy.high)),
+        ("balanced accuracy", numbers.balanced_accuracy),
+        ("area under the ROC curve, mean over classes", numbers.roc_auc),
+    ]
+    if numbers.top5 is not None:
+        top = numbers.top5
+        rows.append(("right class among the first 5", Interval(top.value, top.low, top.high)))
+    before, after = numbers.calibration, numbers.cooled
+    return [
+        f"### {title} ({accuracy.count} photographs)",
+        "",
+        "| | value (95 % interval) |",
+        "|---|---|",
+        *(f"| {name} | {value.text()} |" for name, value in rows if value is not None),
+        f"| log loss, nats | {before.log_loss.value:.3f}, at temperature {numbers.temperature:.2f} "
+        f"{after.log_loss.value:.3f} |",
+        f"| Brier score | {before.brier.value:.3f}, at that temperature {after.brier.value:.3f} |",
+        f"| calibration error | {100 * before.error:.1f} %, at that temperature {100 * after.error:.1f} %; by chance "
+        f"alone {100 * after.chance:.1f} % |",
+        *(f"\n{note[:1].upper()}{note[1:]}." for note in numbers.notes),
+    ]
+
+
+def _classes(numbers: Numbers) -> list[str]:
+    if not numbers.accuracy.count:
+        return []
+    return [
+        "### Class by class",
+        "",
+        "| class | photographs | recall | precision | F1 |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {escaped(one.label)} | {one.count} | {_cell(one.recall)} | {_cell(one.precision)} | {_cell(one.f1)} |"
+            for one in numbers.classes[:_MOST_CLASSES]
+        ),
+    ]
+
+
+def _cell(value: Interval) -> str:
+    return "none" if math.isnan(value.value) else value.text()
+
+
+def _growth(growth: Growth | None) -> list[str]:
+    if growth is None:
+        return []
+    return ["### More photographs", "", " ".join(escaped(sentence) for sentence in growth.sentences)]
+
+
+def _limits(training: Training, test: Numbers, crossed: Numbers | None) -> list[str]:
+    lines = [
+        "## Where it ends",
+        "",
+        "- The numbers hold for photographs taken as these were: same camera, light, place and way of choosing them. "
+        "Nothing was measured of any other.",
+        "- Whom it may harm, and whether the photographs may be used, is for those to say who took and chose them.",
+    ]
+    if test.accuracy.count < 100:
+        lines.append(f"- The final test has {test.accuracy.count} photographs: its accuracy is a rough figure.")
+    if crossed is None:
+        lines.append("- Cross-validation was left out, so that nothing is known of the photographs trained on.")
+    if training.split.groups is None:
+        lines.append(
+            "- Photographs were taken to stand alone: where several show the same object, or were taken in a row, it "
+            "is less accurate than the numbers say (`--group_by` keeps such on one side)."
+        )
+    return lines
+
+
+def _repeat(training: Training) -> list[str]:
+    command = printable(command_of(training.config))
+    # Longer than any run of backticks in it.
+    fence = "`" * (max([2, *(len(run) for run in re.findall("`+", command))]) + 1)
+    return ["## How to make it again", "", fence, command, fence]

@@ -1,0 +1,73 @@
+"""What a run says of each photograph, as a table: the model's scores, and those of a head that had not seen it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from retrain.console import printable
+from retrain.dataset import Catalog, Split
+from retrain.dataset.sides import SIDE_NAMES
+from retrain.images import Floats
+
+# Beyond this many scores only those of the first guesses are written: nobody reads a table of gigabytes.
+MOST_SCORES = 5_000_000
+# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_COLUMNS = ("path", "label", "split", "sha256", "predicted", "score", "out_of_fold", "out_of_fold_score")
+
+
+def predictions_csv(
+    catalog: Catalog, sha256s: Sequence[bytes], split: Split, scores: Floats, crossed: Floats | None
+) -> str:
+    """Write what the model says of each photograph, those it was trained on too.
+
+    Args:
+        catalog: the photographs.
+        sha256s: the hash of each; names are made safe to open, so this is what to join tables by.
+        split: the side of each.
+        scores: float32 (N, C), of the model.
+        crossed: float32 (N, C), out-of-fold; None where cross-validation was left out.
+
+    Returns:
+        CSV with the columns path, label, split, sha256, predicted, score, out_of_fold, out_of_fold_score (empty
+        without cross-validation), and the score of each class unless those are more than MOST_SCORES in all. No cell
+        is a formula for a spreadsheet.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = [safe_cell(label) for label in catalog.labels]
+    spelt_out = scores.size <= MOST_SCORES
+    table.writerow([*_COLUMNS, *(f"score {printable(label)}" for label in catalog.labels if spelt_out)])
+    given, held_out = _guesses(scores, names), _guesses(crossed, names)
+    rows = zip(catalog.records, sha256s, split.sides.tolist(), given, held_out, strict=False)
+    for index, (record, sha, side, guess, other) in enumerate(rows):
+        more = [f"{score:.6f}" for score in scores[index].tolist()] if spelt_out else []
+        table.writerow(
+            [safe_cell(record.path), names[record.label], SIDE_NAMES[side], sha.hex(), *guess, *other, *more]
+        )
+    return text.getvalue()
+
+
+def _guesses(scores: Floats | None, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each photograph's first guess and its score, or empty cells for ever."""
+    while scores is None:
+        yield "", ""
+    for guess, best in zip(scores.argmax(axis=1).tolist(), np.max(scores, axis=1).tolist(), strict=True):
+        yield names[guess], f"{best:.6f}"
+
+
+def safe_cell(text: str) -> str:
+    """Make a cell that no spreadsheet calculates.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text, printable, behind an apostrophe where it would begin a formula.
+    """
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(_FORMULA_STARTS) else shown
