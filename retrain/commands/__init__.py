@@ -1,7 +1,8 @@
 """The small commands beside training.
 
-backbones.py lists, cache.py looks after the bottleneck caches, doctor.py looks at photographs, export.py writes a model
-in further formats, fetch.py gets photographs from addresses, separate.py sorts files into class folders, show.py says
+backbones.py lists, cache.py looks after the bottleneck caches, compare.py says what differs between two runs, doctor.py
+looks at photographs, export.py writes a model in further formats, fetch.py gets photographs from addresses, fix.py
+moves photographs to the class they belong in and trains again, separate.py sorts files into class folders, show.py says
 what a model file is, weights.py prepares a machine that has no network; common.py is what they share, unpacked.py what
 cache says of unpacked archives.
 """
@@ -12,9 +13,11 @@ from collections.abc import Callable, Sequence
 
 from retrain.commands.backbones import backbones
 from retrain.commands.cache import cache
+from retrain.commands.compare import compare
 from retrain.commands.doctor import doctor
 from retrain.commands.export import export
 from retrain.commands.fetch import fetch
+from retrain.commands.fix import fix
 from retrain.commands.separate import separate
 from retrain.commands.show import show
 from retrain.commands.weights import weights
@@ -23,9 +26,11 @@ from retrain.console import Console
 COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {
     "backbones": backbones,
     "cache": cache,
+    "compare": compare,
     "doctor": doctor,
     "export": export,
     "fetch": fetch,
+    "fix": fix,
     "separate": separate,
     "show": show,
     "weights": weights,

@@ -274,7 +274,7 @@ def _store_for(given: argparse.Namespace, suffix: str, width: int, console: Cons
     if not given.architecture and not given.backbone_graph:
         return texts.imported_cache(given.bottleneck_dir, suffix, width), False
     config = _config(given)
-    from retrain.run import check, prepare
+    from retrain.outset import check, prepare
 
     spec, _ = check(config)
     if spec.feature_width != width:
@@ -317,7 +317,7 @@ def _recompute(given: argparse.Namespace, console: Console) -> int:
             f"or -1, with --recompute, got --recompute={given.recompute}; see python -m retrain cache --help"
         )
     from retrain.gather import engine_of, extractor_of
-    from retrain.run import check, prepare
+    from retrain.outset import check, prepare
 
     config = _config(given)
     spec, catalog = check(config)

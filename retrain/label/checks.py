@@ -89,7 +89,11 @@ def _format_problems(config: LabelConfig) -> list[str]:
 
 
 def _place_problems(config: LabelConfig) -> list[str]:
-    given = [("output", config.output, False), ("sort_into", config.sort_into, True)]
+    given = [
+        ("output", config.output, False),
+        ("sort_into", config.sort_into, True),
+        ("heat_map", config.heat_map, True),
+    ]
     given.append(("annotate", config.annotate, not annotates_one_file(config)))
     places = [(name, path, folder) for name, path, folder in given if path is not None]
     if not places:

@@ -7,15 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from retrain.classifier import Classifier, Result
+from retrain.classifier import Classifier
 from retrain.commandline import exit_codes
 from retrain.console import Console, printable
 from retrain.label.flags import LabelConfig, read_flags
 from retrain.label.handling import steps_of, threshold_of
+from retrain.label.judging import Judge
 from retrain.label.pretrained import with_pretrained_graph
 from retrain.label.rows import row_of
 from retrain.label.sources import count, is_one_file, photographs, skipping
-from retrain.label.writers import guess_lines, text_stream
+from retrain.label.writers import answer_lines, more_columns, text_stream
 
 _KEPT = "no file was half written; rows of jsonl and --watch are kept"
 
@@ -80,15 +81,16 @@ def name_one(classifier: Classifier, config: LabelConfig) -> None:
         ImageError: it cannot be read.
     """
     (photograph,) = photographs(config.image, skipping(()))
+    judge = Judge(classifier, config)
     start = time.perf_counter()
-    guesses = tuple(classifier.classify(photograph.image, config.top_k))
+    judged = judge.judge(photograph.image)
     took_s = time.perf_counter() - start
-    row = row_of(photograph.path, Result(0, photograph.path, guesses), threshold_of(config, classifier.bundle))
-    for step in steps_of(config, classifier.bundle.labels, classifier.bundle.sky):
+    row = row_of(photograph.path, judged, threshold_of(config, classifier.bundle))
+    for step in steps_of(config, classifier):
         step(photograph, row)
     with text_stream(config.output) as stream:
         stream.write(f"\nEvaluation time (1-image): {took_s:.3f}s\n\n")
-        stream.writelines(f"{line}\n" for line in guess_lines(row.label, guesses))
+        stream.writelines(f"{line}\n" for line in answer_lines(row, more_columns(config)))
 
 
 def name_many(classifier: Classifier, config: LabelConfig) -> None:
@@ -105,14 +107,14 @@ def name_many(classifier: Classifier, config: LabelConfig) -> None:
     from retrain.label.writers import row_writer
 
     labels, own = classifier.bundle.labels, (*config.own_folders, *config.own_files)
-    sky = classifier.bundle.sky is not None
+    judge, sky = Judge(classifier, config), classifier.bundle.sky is not None
     total, walk, start = count(config.image, own, sky=sky), skipping(own, sky=sky), time.monotonic()
     # Rows on a terminal say themselves how far it is. Trap: the live bar takes sys.stdout, so rows are opened first.
     quiet = config.output is None and sys.stdout.isatty()
     with row_writer(config, min(config.top_k, len(labels))) as write:
-        handle = Handler(config, classifier.bundle, write)
+        handle = Handler(config, classifier, write)
         with Console(quiet=quiet).stage("Naming", total or 0, "photographs") as advance:
-            for photograph, result in named(classifier, photographs(config.image, walk), config):
+            for photograph, result in named(judge, photographs(config.image, walk), config):
                 handle(photograph, result)
                 advance()
     _say_what_was_done(handle.tally.rows, time.monotonic() - start, walk.left_out)

@@ -38,8 +38,9 @@ out, and what has to be assumed is said on standard error."""
 EPILOG = """\
 One photograph is printed as the original printed it. Of many, each is a row, in the order they were given; one that
 cannot be read is a row with its error, and the exit code is 9 then. Columns: path, label, score, label_2, score_2 and
-so on up to --top_k, error. Exit codes: 0 done, 2 something asked for cannot be done, 3 the one photograph cannot be
-read, 6 model file, 9 done but for some photographs, 130 Ctrl-C (0 with --watch), 143 SIGTERM."""
+so on up to --top_k, with --evidence nearest, cosine to nearest_3, cosine_3, with --sets set (a JSON list), error. Exit
+codes: 0 done, 2 something asked for cannot be done, 3 the one photograph cannot be read, 6 model file, 9 done but for
+some photographs, 130 Ctrl-C (0 with --watch), 143 SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,23 @@ FLAGS = {
         "a photograph whose best score is lower has the label 'unknown'; its score stays the best one; 0: none has",
         OUT, unset=_AS_SAID, read=float, low=0, high=1, metavar="X",
     ),
+    "min_cosine": LabelFlag(
+        "a photograph is 'unknown', too, when the mean cosine of its vector to those of its three nearest training "
+        "photographs is lower; needs the .memory.npz beside the model; 0: none is for that reason",
+        OUT, unset=_AS_SAID, read=float, low=0, high=1, metavar="X",
+    ),
+    "sets": LabelFlag(
+        "also write the set of labels that holds the right one as often as the model promises (--coverage of the "
+        "training)", OUT, default=False,
+    ),
+    "evidence": LabelFlag(
+        "also write the three training photographs most alike to each, with the cosine of the vectors", OUT,
+        default=False,
+    ),
+    "heat_map": LabelFlag(
+        "also write each photograph with what in it speaks for its best label in red, and against it in blue, into "
+        "this folder; the model is run 197 times for each", OUT, metavar="DIR",
+    ),
     "sort_into": LabelFlag(
         "also copy each photograph into a folder of its label below this one; nothing is overwritten, a name that is "
         "taken gets a number; what lies in it is not labelled", OUT, metavar="DIR",
@@ -185,6 +203,10 @@ class LabelConfig:
     output: str | None
     top_k: int
     min_score: float | None
+    min_cosine: float | None
+    sets: bool
+    evidence: bool
+    heat_map: str | None
     sort_into: str | None
     sort_links: bool
     annotate: str | None
@@ -212,7 +234,7 @@ class LabelConfig:
     @property
     def own_folders(self) -> tuple[str, ...]:
         """Folders that are written to; what lies in them is not labelled."""
-        return tuple(folder for folder in (self.sort_into, self.annotate) if folder)
+        return tuple(folder for folder in (self.sort_into, self.annotate, self.heat_map) if folder)
 
     @property
     def own_files(self) -> tuple[str, ...]:

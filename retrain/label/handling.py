@@ -7,51 +7,47 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from retrain.bundle import Bundle
-from retrain.classifier import Classifier, Result
+from retrain.classifier import Classifier
 from retrain.errors import ImageError
-from retrain.images import SkyStretch
 from retrain.label.flags import LabelConfig
+from retrain.label.judging import Judge, Judged
 from retrain.label.rows import Row, Tally, row_of
 from retrain.label.sources import Photograph
+from retrain.litert import usable_cores
+from retrain.threads import in_order
 
 # Does something with a photograph and its row; an ImageError becomes that row's error.
 Step = Callable[[Photograph, Row], None]
 
 
-def named(
-    classifier: Classifier, photographs: Iterable[Photograph], config: LabelConfig
-) -> Iterator[tuple[Photograph, Result]]:
+def named(judge: Judge, photographs: Iterable[Photograph], config: LabelConfig) -> Iterator[tuple[Photograph, Judged]]:
     """Name photographs on all cores.
 
     Args:
-        classifier: the model.
+        judge: of the model.
         photographs: taken as the answers are.
-        config: top_k, threads and batch_size.
+        config: threads and batch_size.
 
     Yields:
         Each photograph with its answer, in their order.
     """
     begun: deque[Photograph] = deque()
 
-    def images() -> Iterator[str | bytes]:
-        for photograph in photographs:
+    def images() -> Iterator[tuple[int, str | bytes]]:
+        for index, photograph in enumerate(photographs):
             begun.append(photograph)
-            yield photograph.image
+            yield index, photograph.image
 
-    results = classifier.classify_many(
-        images(), top_k=config.top_k, threads=config.threads, in_flight=config.batch_size
-    )
-    for result in results:
+    for result in in_order(judge.judge_or_error, images(), config.threads or usable_cores(), config.batch_size):
         yield begun.popleft(), result
 
 
-def steps_of(config: LabelConfig, labels: tuple[str, ...], sky: SkyStretch | None = None) -> list[Step]:
+def steps_of(config: LabelConfig, classifier: Classifier) -> list[Step]:
     """Say what is done with each photograph beside its row.
 
     Args:
-        config: sort_into and annotate.
-        labels: of the model.
-        sky: of the model: how pictures with more than 8 bits a value are stretched.
+        config: sort_into, annotate and heat_map.
+        classifier: the model.
 
     Returns:
         In the order in which it is done; nothing is written yet.
@@ -60,12 +56,16 @@ def steps_of(config: LabelConfig, labels: tuple[str, ...], sky: SkyStretch | Non
     if config.sort_into is not None:
         from retrain.label.sorting import Sorter
 
-        steps.append(Sorter(config.sort_into, labels, links=config.sort_links))
+        steps.append(Sorter(config.sort_into, classifier.bundle.labels, links=config.sort_links))
     if config.annotate is not None:
         from retrain.label.annotate import Annotator
         from retrain.label.checks import annotates_one_file
 
-        steps.append(Annotator(config.annotate, one_file=annotates_one_file(config), sky=sky))
+        steps.append(Annotator(config.annotate, one_file=annotates_one_file(config), sky=classifier.bundle.sky))
+    if config.heat_map is not None:
+        from retrain.label.heating import HeatMapper
+
+        steps.append(HeatMapper(config.heat_map, classifier, config.threads))
     return steps
 
 
@@ -87,16 +87,16 @@ class Handler:
 
     Args:
         config: min_score and the steps.
-        bundle: of the model: its labels and its threshold.
+        classifier: the model.
         write: what the row goes to.
     """
 
-    def __init__(self, config: LabelConfig, bundle: Bundle, write: Callable[[Row], None]) -> None:
-        self._min_score, self._write = threshold_of(config, bundle), write
-        self._steps = steps_of(config, bundle.labels, bundle.sky)
+    def __init__(self, config: LabelConfig, classifier: Classifier, write: Callable[[Row], None]) -> None:
+        self._min_score, self._write = threshold_of(config, classifier.bundle), write
+        self._steps = steps_of(config, classifier)
         self.tally = Tally()
 
-    def __call__(self, photograph: Photograph, result: Result) -> None:
+    def __call__(self, photograph: Photograph, result: Judged) -> None:
         """Handle one answer.
 
         Args:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from retrain.classifier import Guess, Result
 from retrain.errors import ImageError, PartError
+from retrain.label.judging import Judged
+
+if TYPE_CHECKING:
+    from retrain.insight.memory import Neighbour
 
 UNKNOWN = "unknown"
 # Digits behind the point; float32 has no more near 1.
 _DIGITS = 7
+# What --evidence and --sets add to a table, before the error.
+EVIDENCE = ("nearest", "cosine", "nearest_2", "cosine_2", "nearest_3", "cosine_3")
+SET = "set"
 
 
 @dataclass(frozen=True)
@@ -19,10 +29,14 @@ class Row:
 
     Args:
         path: as it was given; "-" for standard input.
-        label: the best guess's; "unknown" when its score is too low; None when there is an error.
+        label: the best guess's; "unknown" when its score is too low or it is too little like the training photographs;
+            None when there is an error.
         score: of the best guess, 0 to 1; None when it could not be read.
         guesses: best first, --top_k of them.
         error: what went wrong; None when nothing did.
+        nearest: training photographs most alike to it, nearest first; empty where that cannot be told.
+        is_far: whether it is too little like them.
+        label_set: the labels one of which is right as often as promised, best first; None where none was asked for.
     """
 
     path: str
@@ -30,12 +44,16 @@ class Row:
     score: float | None
     guesses: tuple[Guess, ...]
     error: str | None = None
+    nearest: tuple[Neighbour, ...] = ()
+    is_far: bool = False
+    label_set: tuple[str, ...] | None = None
 
-    def cells(self, top_k: int) -> list[str | float | None]:
+    def cells(self, top_k: int, more: Sequence[str] = ()) -> list[str | float | None]:
         """Lay it out as the columns that `columns` names.
 
         Args:
             top_k: guesses a row.
+            more: columns of EVIDENCE and SET that are asked for.
 
         Returns:
             A value or None a column.
@@ -44,20 +62,27 @@ class Row:
         for place in range(1, top_k):
             guess = self.guesses[place] if place < len(self.guesses) else None
             cells += [guess.label, rounded(guess.score)] if guess else [None, None]
-        return [*cells, self.error]
+        added: dict[str, str | float | None] = dict(zip(EVIDENCE, self._nearest_cells(), strict=False))
+        if self.label_set is not None:
+            added[SET] = json.dumps(self.label_set, ensure_ascii=False)
+        return [*cells, *(added.get(name) for name in more), self.error]
+
+    def _nearest_cells(self) -> list[str | float]:
+        return [cell for one in self.nearest for cell in (one.path, round(one.cosine, _DIGITS))]
 
 
-def columns(top_k: int) -> list[str]:
+def columns(top_k: int, more: Sequence[str] = ()) -> list[str]:
     """Name the columns of a table of rows.
 
     Args:
         top_k: guesses a row.
+        more: columns of EVIDENCE and SET that are asked for.
 
     Returns:
-        path, label, score, label_2, score_2, ..., error.
+        path, label, score, label_2, score_2, ..., those, error.
     """
-    more = [f"{name}_{place}" for place in range(2, top_k + 1) for name in ("label", "score")]
-    return ["path", "label", "score", *more, "error"]
+    others = [f"{name}_{place}" for place in range(2, top_k + 1) for name in ("label", "score")]
+    return ["path", "label", "score", *others, *more, "error"]
 
 
 def rounded(score: float | None) -> float | None:
@@ -85,8 +110,11 @@ def row_of(path: str, result: Result, min_score: float) -> Row:
     """
     if result.error is not None:
         return Row(path, None, None, (), str(result.error))
-    best = result.guesses[0]
-    return Row(path, best.label if best.score >= min_score else UNKNOWN, best.score, result.guesses)
+    best, judged = result.guesses[0], result if isinstance(result, Judged) else None
+    is_far = judged is not None and judged.is_far
+    label = UNKNOWN if is_far or best.score < min_score else best.label
+    row = Row(path, label, best.score, result.guesses, is_far=is_far)
+    return row if judged is None else replace(row, nearest=judged.nearest, label_set=judged.label_set)
 
 
 class Tally:

@@ -17,10 +17,11 @@ from retrain.console import printable
 from retrain.errors import EXIT_TERMINATED
 from retrain.label.flags import LabelConfig
 from retrain.label.handling import Handler, named
+from retrain.label.judging import Judge
 from retrain.label.remembered import SUFFIX, Journal, Stamp
 from retrain.label.rows import Row, columns
 from retrain.label.sources import Photograph, photographs, skipping
-from retrain.label.writers import as_text, text_rows
+from retrain.label.writers import as_text, more_columns, text_rows
 
 # What --output makes beside itself.
 _BESIDE = ("", SUFFIX, ".lock", f"{SUFFIX}.lock")
@@ -40,14 +41,14 @@ def watch(classifier: Classifier, config: LabelConfig) -> int:
         PartError: it was stopped, and some photographs could not be named.
         RetrainError: another process writes to the same output.
     """
-    stop = Stop()
+    stop, judge = Stop(), Judge(classifier, config)
     with stop.listening(), contextlib.ExitStack() as stack:
         journal = _journal(classifier, config, stack)
-        handle = Handler(config, classifier.bundle, _row_writer(classifier, config, journal, stack))
+        handle = Handler(config, classifier, _row_writer(classifier, config, journal, stack))
         lookout = Lookout(config, journal, sky=classifier.bundle.sky is not None)
         print(f"label_image: watching {printable(str(config.watch))}, Ctrl-C ends", file=sys.stderr, flush=True)
         while not stop.wanted.is_set():
-            _name_ready(classifier, config, lookout, handle, stop)
+            _name_ready(judge, config, lookout, handle, stop)
             stop.wanted.wait(config.watch_interval_s)
     print(f"label_image: stopped after {handle.tally.rows} photographs", file=sys.stderr)
     if stop.terminated:
@@ -159,8 +160,8 @@ def stamp(photograph: Photograph) -> Stamp | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _name_ready(classifier: Classifier, config: LabelConfig, lookout: Lookout, handle: Handler, stop: Stop) -> None:
-    for photograph, result in named(classifier, lookout.look(), config):
+def _name_ready(judge: Judge, config: LabelConfig, lookout: Lookout, handle: Handler, stop: Stop) -> None:
+    for photograph, result in named(judge, lookout.look(), config):
         if lookout.is_unchanged(photograph):
             handle(photograph, result)
             lookout.finish(photograph)
@@ -173,7 +174,8 @@ def _journal(classifier: Classifier, config: LabelConfig, stack: contextlib.Exit
         print("label_image: without --output nothing is remembered for the next start", file=sys.stderr)
         return None
     stack.enter_context(fsio.locked(config.output, timeout_s=0))
-    head = {"format": config.format, "columns": columns(min(config.top_k, len(classifier.bundle.labels)))}
+    top_k = min(config.top_k, len(classifier.bundle.labels))
+    head = {"format": config.format, "columns": columns(top_k, more_columns(config))}
     journal = Journal(config.output, head)
     stack.callback(journal.close)
     return journal
@@ -185,7 +187,7 @@ def _row_writer(
     stream = sys.stdout if journal is None else stack.enter_context(as_text(journal.output, line_by_line=True))
     head = journal is None or not Path(str(config.output)).stat().st_size
     top_k = min(config.top_k, len(classifier.bundle.labels))
-    write = stack.enter_context(text_rows(config.format, stream, top_k, head=head))
+    write = stack.enter_context(text_rows(config.format, stream, top_k, head=head, more=more_columns(config)))
 
     def write_and_flush(row: Row) -> None:
         write(row)

@@ -6,17 +6,28 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
-from retrain.classifier import Guess
 from retrain.console import printable
 from retrain.label.flags import LabelConfig
-from retrain.label.rows import UNKNOWN, Row, columns, rounded
+from retrain.label.rows import EVIDENCE, SET, UNKNOWN, Row, columns, rounded
 
 WriteRow = Callable[[Row], None]
 # Rows of a Parquet file that are held until they are written together.
 _ROW_GROUP = 10_000
+
+
+def more_columns(config: LabelConfig) -> tuple[str, ...]:
+    """Name the columns that are asked for beside the usual ones.
+
+    Args:
+        config: evidence and sets.
+
+    Returns:
+        Of EVIDENCE and SET.
+    """
+    return (EVIDENCE if config.evidence else ()) + ((SET,) if config.sets else ())
 
 
 @contextlib.contextmanager
@@ -31,13 +42,14 @@ def row_writer(config: LabelConfig, top_k: int) -> Iterator[WriteRow]:
         A function that writes one row. A file is there when the block has ended without an exception, whole; with
         jsonl it grows row by row.
     """
+    more = more_columns(config)
     if config.format == "parquet":
-        with _parquet(str(config.output), top_k) as write:
+        with _parquet(str(config.output), top_k, more) as write:
             yield write
         return
     with (
         text_stream(config.output, grows=config.format == "jsonl") as stream,
-        text_rows(config.format, stream, top_k) as write,
+        text_rows(config.format, stream, top_k, more=more) as write,
     ):
         yield write
 
@@ -89,7 +101,9 @@ def as_text(file: BinaryIO, *, line_by_line: bool = False) -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def text_rows(name: str, stream: TextIO, top_k: int, *, head: bool = True) -> Iterator[WriteRow]:
+def text_rows(
+    name: str, stream: TextIO, top_k: int, *, head: bool = True, more: Sequence[str] = ()
+) -> Iterator[WriteRow]:
     """Write rows as text, CSV, JSON or JSON lines.
 
     Args:
@@ -97,6 +111,7 @@ def text_rows(name: str, stream: TextIO, top_k: int, *, head: bool = True) -> It
         stream: where to.
         top_k: guesses a row.
         head: whether a CSV begins with the names of its columns.
+        more: columns of EVIDENCE and SET that are asked for.
 
     Yields:
         A function that writes one row.
@@ -106,65 +121,94 @@ def text_rows(name: str, stream: TextIO, top_k: int, *, head: bool = True) -> It
 
         table = csv.writer(stream, lineterminator="\n")
         if head:
-            table.writerow(columns(top_k))
-        yield lambda row: _ignore(table.writerow(_csv_cells(row, top_k)))
+            table.writerow(columns(top_k, more))
+        yield lambda row: _ignore(table.writerow(_csv_cells(row, top_k, more)))
     elif name == "jsonl":
-        yield lambda row: _ignore(stream.write(_json(row) + "\n"))
+        yield lambda row: _ignore(stream.write(_json(row, more) + "\n"))
     elif name == "json":
-        yield from _json_array(stream)
+        yield from _json_array(stream, more)
     else:
-        yield lambda row: _ignore(stream.write(text_block(row)))
+        yield lambda row: _ignore(stream.write(text_block(row, more)))
 
 
-def text_block(row: Row) -> str:
+def text_block(row: Row, more: Sequence[str] = ()) -> str:
     """Write a row for a person to read.
 
     Args:
         row: of one of many photographs.
+        more: columns of EVIDENCE and SET that are asked for.
 
     Returns:
         A line with the path, a line a guess as the original writes it, and an empty line.
     """
-    lines = [printable(row.path), *guess_lines(row.label, row.guesses)]
+    lines = [printable(row.path), *answer_lines(row, more)]
     if row.error is not None:
         lines.append(f"error: {printable(row.error)}")
     return "\n".join(lines) + "\n\n"
 
 
-def guess_lines(label: str | None, guesses: tuple[Guess, ...]) -> list[str]:
-    """Write guesses as the original writes them.
+def answer_lines(row: Row, more: Sequence[str] = ()) -> list[str]:
+    """Write an answer as the original writes it, and what is known beside it.
 
     Args:
-        label: what the photograph counts as.
-        guesses: best first.
+        row: of a photograph.
+        more: columns of EVIDENCE and SET that are asked for.
 
     Returns:
-        A line each; before them "unknown" where the best one is too low to count.
+        A line a guess; before them "unknown" where the best one does not count, with the most alike training
+        photograph where that is why; behind them the set and the nearest photographs, where they are asked for.
     """
-    unknown = [UNKNOWN] if guesses and label != guesses[0].label else []
-    return unknown + [f"{printable(guess.label)} (score={guess.score:.5f})" for guess in guesses]
+    lines = [_unknown_line(row)] if row.guesses and row.label != row.guesses[0].label else []
+    lines += [f"{printable(guess.label)} (score={guess.score:.5f})" for guess in row.guesses]
+    if SET in more and row.label_set is not None:
+        lines.append(f"set: {', '.join(map(printable, row.label_set))}")
+    if EVIDENCE[0] in more:
+        lines += [
+            f"nearest: {printable(one.path)} ({printable(one.label)}, cosine={one.cosine:.2f})" for one in row.nearest
+        ]
+    return lines
+
+
+def _unknown_line(row: Row) -> str:
+    if not (row.is_far and row.nearest):
+        return UNKNOWN
+    name = printable(row.nearest[0].path.rsplit("/", 1)[-1])
+    return f"{UNKNOWN} (nearest: {name}, {row.nearest[0].cosine:.2f})"
 
 
 def _ignore(written: object) -> None:
     """Make a function that returns nothing of one that returns how much it wrote."""
 
 
-def _csv_cells(row: Row, top_k: int) -> list[str]:
-    return ["" if cell is None else f"{cell:.7f}" if isinstance(cell, float) else cell for cell in row.cells(top_k)]
+def _csv_cells(row: Row, top_k: int, more: Sequence[str]) -> list[str]:
+    cells = row.cells(top_k, more)
+    return ["" if cell is None else f"{cell:.7f}" if isinstance(cell, float) else cell for cell in cells]
 
 
-def _json(row: Row) -> str:
+def _json(row: Row, more: Sequence[str]) -> str:
     guesses = [{"label": guess.label, "score": rounded(guess.score)} for guess in row.guesses]
-    facts = {"path": row.path, "label": row.label, "score": rounded(row.score), "guesses": guesses, "error": row.error}
+    facts: dict[str, Any] = {
+        "path": row.path,
+        "label": row.label,
+        "score": rounded(row.score),
+        "guesses": guesses,
+        "error": row.error,
+    }
+    if SET in more:
+        facts[SET] = row.label_set
+    if EVIDENCE[0] in more:
+        facts["nearest"] = [
+            {"path": one.path, "label": one.label, "cosine": rounded(one.cosine)} for one in row.nearest
+        ]
     return json.dumps(facts, ensure_ascii=False)
 
 
-def _json_array(stream: TextIO) -> Iterator[WriteRow]:
+def _json_array(stream: TextIO, more: Sequence[str]) -> Iterator[WriteRow]:
     before = "[\n"
 
     def write(row: Row) -> None:
         nonlocal before
-        stream.write(before + _json(row))
+        stream.write(before + _json(row, more))
         before = ",\n"
 
     yield write
@@ -172,13 +216,15 @@ def _json_array(stream: TextIO) -> Iterator[WriteRow]:
 
 
 @contextlib.contextmanager
-def _parquet(output: str, top_k: int) -> Iterator[WriteRow]:
+def _parquet(output: str, top_k: int, more: Sequence[str]) -> Iterator[WriteRow]:
     import pyarrow as pa
     from pyarrow import parquet
 
     from retrain import fsio
 
-    schema = pa.schema([(name, pa.float32() if name.startswith("score") else pa.string()) for name in columns(top_k)])
+    names = columns(top_k, more)
+    floats = ("score", "cosine")
+    schema = pa.schema([(name, pa.float32() if name.startswith(floats) else pa.string()) for name in names])
     held: list[list[Any]] = []
 
     with fsio.replacing(output) as file, parquet.ParquetWriter(file, schema) as table:
@@ -190,7 +236,7 @@ def _parquet(output: str, top_k: int) -> Iterator[WriteRow]:
 
         def write(row: Row) -> None:
             # Parquet holds UTF-8 only, file names anything.
-            held.append([_utf8(cell) if isinstance(cell, str) else cell for cell in row.cells(top_k)])
+            held.append([_utf8(cell) if isinstance(cell, str) else cell for cell in row.cells(top_k, more)])
             if len(held) >= _ROW_GROUP:
                 put()
 
