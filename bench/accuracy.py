@@ -1,11 +1,12 @@
-"""Accuracy of the default head on sets of photographs, against the original's recipe and logistic regression.
+"""Accuracy of our heads on sets of photographs, against the original's recipe, Keras' idiom and logistic regression.
 
-    python bench/accuracy.py SET [SET ...] --splits 20
+    python bench/accuracy.py SET [SET ...] --splits 20 --heads softmax,logistic,cosine,knn,mlp,auto
 
 A SET is a folder with one sub-folder a class. Each split keeps 20 % for the test (stratified, seeded). From the rest
-our head takes one photograph in eight as validation, by the content rule of a run; the original's recipe trains on
-what is left, as it would; scikit-learn's LogisticRegressionCV needs no validation part and trains on the whole rest.
-Exact copies are left out, so that no photograph is on two sides. Differences are paired: of the same split.
+our heads take one photograph in eight as validation, by the content rule of a run; the original's recipe and Keras'
+idiom train on what is left, as they would; scikit-learn's LogisticRegressionCV needs no validation part and trains on
+the whole rest. Exact copies are left out, so that no photograph is on two sides. Differences are paired: of the same
+split.
 
 Splits of one set share photographs, so standard errors taken over splits are too small: the printed factor says by
 how much (Nadeau and Bengio, "Inference for the Generalization Error", 2003, Machine Learning 52). Look at a second
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,18 +27,21 @@ import numpy as np
 import numpy.typing as npt
 from common import add_backbone, parse_sets, print_table, save, say
 from extraction import gather
-from peers import logistic_guesses, original_guesses
+from peers import keras_guesses, original_guesses, sklearn_guesses
 
 from retrain.backbones import PreparedBackbone, find_backbone, prepare_backbone
 from retrain.bottlenecks import Features, MemoryMatrix, labels_of
 from retrain.config import RunConfig
+from retrain.config.training import HEADS
 from retrain.console import Console
 from retrain.dataset import TRAINING, VALIDATION, Catalog, SplitRequest, scan_folder, split_images
-from retrain.head import Indices, train_softmax
-from retrain.run import recipe_of
+from retrain.head import AUTO, Indices, fit_head
+from retrain.head.choosing import Backbone, Photographs, choose_head
+from retrain.head.recipe import Recipe
+from retrain.teaching import recipe_of
 
 TEST_SHARE = 0.2
-HEADS = ("ours", "original", "logistic")
+PEERS = ("original", "keras", "sklearn")
 Accuracies = npt.NDArray[np.float64]
 
 
@@ -53,13 +58,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SetResult:
-    """What came of one set."""
+    """What came of one set: accuracy by head or peer, and ours less theirs by head and peer."""
 
     name: str
     photographs: int
     classes: int
     accuracy: dict[str, Estimate]
-    difference: dict[str, Estimate]
+    difference: dict[str, dict[str, Estimate]]
+    chosen: dict[str, int]
 
 
 def main() -> int:
@@ -69,8 +75,8 @@ def main() -> int:
     backbone = prepare_backbone(spec, arguments.model_dir, offline=True, console=Console(quiet=True))
     with tempfile.TemporaryDirectory(prefix="bench-") as temp:
         cache = arguments.cache or Path(temp)
-        results = [measure_set(folder, backbone, cache, arguments.splits, arguments.seed) for folder in arguments.sets]
-    _print(results, arguments.splits)
+        results = [measure_set(folder, backbone, cache, arguments) for folder in arguments.sets]
+    _print(results, arguments)
     save("accuracy", facts_of(results, arguments))
     return 0
 
@@ -80,6 +86,7 @@ def facts_of(results: list[SetResult], arguments: argparse.Namespace) -> dict[st
     return {
         "splits": arguments.splits,
         "seed": arguments.seed,
+        "heads": arguments.heads,
         "error_too_small_by": overlap_factor(arguments.splits),
         "sets": [asdict(result) for result in results],
     }
@@ -91,21 +98,34 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=5, help="random splits a set (default: 5; 20 to be sure)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits and of training (default: 0)")
     parser.add_argument("--cache", type=Path, help="folder that keeps the features (default: a temporary one)")
+    parser.add_argument(
+        "--heads",
+        type=_heads,
+        default=["softmax"],
+        help=f"of {', '.join(HEADS)}, with commas between (default: softmax)",
+    )
     add_backbone(parser)
     return parse_sets(parser, good=20)
 
 
-def measure_set(folder: Path, backbone: PreparedBackbone, cache: Path, splits: int, seed: int) -> SetResult:
-    """Extract a set once, and measure the three heads on each split."""
+def _heads(text: str) -> list[str]:
+    heads = text.split(",")
+    if not set(heads) <= set(HEADS) or len(set(heads)) < len(heads):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(HEADS)}, with commas between, got {text!r}")
+    return heads
+
+
+def measure_set(folder: Path, backbone: PreparedBackbone, cache: Path, arguments: argparse.Namespace) -> SetResult:
+    """Extract a set once, and measure our heads and the peers on each split."""
     say(f"{folder.name}: features")
     cache.mkdir(parents=True, exist_ok=True)
     store = cache / f"{backbone.spec.name}-{backbone.fingerprint[:12]}.sqlite"
     features = without_copies(gather(scan_folder(str(folder), "folder"), backbone, store))
-    accuracies = []
-    for number, (rest, test) in enumerate(random_splits(labels_of(features), splits, seed)):
-        say(f"{folder.name}: split {number + 1} of {splits}")
-        accuracies.append(one_split(features, rest, test, seed + number))
-    return summarise(folder.name, features, np.array(accuracies))
+    accuracies, chosen = [], Counter[str]()
+    for number, (rest, test) in enumerate(random_splits(labels_of(features), arguments.splits, arguments.seed)):
+        say(f"{folder.name}: split {number + 1} of {arguments.splits}")
+        accuracies.append(one_split(features, rest, test, arguments.seed + number, arguments.heads, chosen))
+    return summarise(folder.name, features, np.array(accuracies), arguments.heads, chosen)
 
 
 def without_copies(features: Features) -> Features:
@@ -134,19 +154,42 @@ def random_splits(labels: Indices, splits: int, seed: int) -> list[tuple[Indices
     return [(np.sort(rest), np.sort(test)) for rest, test in cutter.split(np.zeros(len(labels)), labels)]
 
 
-def one_split(features: Features, rest: Indices, test: Indices, seed: int) -> list[float]:
-    """Train the three heads on the rest; the accuracies are in the order of HEADS."""
+def one_split(
+    features: Features, rest: Indices, test: Indices, seed: int, heads: list[str], chosen: Counter[str]
+) -> list[float]:
+    """Train our heads and the peers on the rest; the accuracies are in the order of heads and PEERS."""
     labels, matrix = labels_of(features), features.matrix
     training, validation = hold_out(features, rest)
-    head = train_softmax(
-        matrix, labels, validation, recipe_of(RunConfig(seed=seed)), int(labels.max()) + 1, training=training
-    )
-    guesses = (
-        head.probabilities(matrix[test]).argmax(axis=1),
+    guesses = [
+        our_guesses(features, training, validation, test, RunConfig(head=head, seed=seed), chosen) for head in heads
+    ]
+    guesses += [
         original_guesses(matrix, labels, training, test, seed),
-        logistic_guesses(matrix, labels, rest, test),
-    )
+        keras_guesses(matrix, labels, training, test, seed),
+        sklearn_guesses(matrix, labels, rest, test),
+    ]
     return [float((guess == labels[test]).mean()) for guess in guesses]
+
+
+def our_guesses(
+    features: Features, training: Indices, validation: Indices, test: Indices, config: RunConfig, chosen: Counter[str]
+) -> Indices:
+    """Fit one of our heads as a run does, and classify the test photographs."""
+    labels, matrix = labels_of(features), features.matrix
+    recipe, classes = recipe_of(config), int(labels.max()) + 1
+    if recipe.kind == AUTO:
+        recipe = automatic(features, training, recipe)
+        chosen[recipe.kind] += 1
+    head = fit_head(matrix, labels, validation, recipe, classes, training=training)
+    guesses: Indices = head.classify(matrix, test).argmax(axis=1)
+    return guesses
+
+
+def automatic(features: Features, training: Indices, recipe: Recipe) -> Recipe:
+    """Let --head auto choose, on the training photographs alone."""
+    labels = labels_of(features)
+    photographs = Photographs(labels, features.sha256s, training, lambda rows: rows, int(labels.max()) + 1)
+    return choose_head([Backbone("", features.rows)], photographs, recipe).winner.recipe
 
 
 def hold_out(features: Features, rest: Indices) -> tuple[Indices, Indices]:
@@ -158,15 +201,18 @@ def hold_out(features: Features, rest: Indices) -> tuple[Indices, Indices]:
     return rest[split.indices(TRAINING)], rest[split.indices(VALIDATION)]
 
 
-def summarise(name: str, features: Features, accuracies: Accuracies) -> SetResult:
-    """Boil the splits down; accuracies: float64 (splits, heads)."""
-    ours = accuracies[:, 0]
+def summarise(
+    name: str, features: Features, accuracies: Accuracies, heads: list[str], chosen: Counter[str]
+) -> SetResult:
+    """Boil the splits down; accuracies: float64 (splits, heads and PEERS)."""
+    column = {who: accuracies[:, i] for i, who in enumerate((*heads, *PEERS))}
     return SetResult(
         name=name,
         photographs=len(features.matrix),
         classes=len(features.catalog.labels),
-        accuracy={head: estimate(accuracies[:, i]) for i, head in enumerate(HEADS)},
-        difference={head: estimate(ours - accuracies[:, i]) for i, head in enumerate(HEADS) if i},
+        accuracy={who: estimate(values) for who, values in column.items()},
+        difference={head: {peer: estimate(column[head] - column[peer]) for peer in PEERS} for head in heads},
+        chosen=dict(chosen),
     )
 
 
@@ -187,26 +233,32 @@ def overlap_factor(splits: int) -> float:
 
 
 def verdict(differences: dict[str, Estimate]) -> str:
-    """Whether ours is at least equal to both peers within one standard error."""
+    """Whether ours is at least equal to every peer within one standard error."""
     behind = [name for name, item in differences.items() if item.mean < -item.error]
     return f"behind {' and '.join(behind)}" if behind else "yes"
 
 
-def _print(results: list[SetResult], splits: int) -> None:
-    head = ("set", "photographs", "classes", *HEADS, "ours - original", "ours - logistic", "at least equal")
-    rows = [(r.name, str(r.photographs), str(r.classes), *_cells(r.accuracy, r.difference)) for r in results]
-    accuracy = {name: over_sets([r.accuracy[name] for r in results]) for name in HEADS}
-    difference = {name: over_sets([r.difference[name] for r in results]) for name in HEADS[1:]}
-    rows.append((f"mean of {len(results)} sets", "", "", *_cells(accuracy, difference)))
-    print(f"Accuracy in percent, mean ± standard error over {splits} splits; differences paired by split.")
-    print("logistic trains on the validation part, too: it needs none. At least equal: within one standard error.")
-    print(f"As splits overlap, these errors are too small, by a factor of about {overlap_factor(splits):.1f}.\n")
-    print_table(head, rows)
+def _print(results: list[SetResult], arguments: argparse.Namespace) -> None:
+    print(f"Accuracy in percent, mean ± standard error over {arguments.splits} splits; differences paired by split.")
+    print("sklearn trains on the validation part, too: it needs none. At least equal: within one standard error.")
+    print(
+        f"As splits overlap, these errors are too small, by a factor of about {overlap_factor(arguments.splits):.1f}.\n"
+    )
+    whole = f"mean of {len(results)} sets"
+    rows = [(r.name, str(r.photographs), str(r.classes), *map(str, r.accuracy.values())) for r in results]
+    means = [str(over_sets([r.accuracy[who] for r in results])) for who in (*arguments.heads, *PEERS)]
+    print_table(("set", "photographs", "classes", *arguments.heads, *PEERS), [*rows, (whole, "", "", *means)])
+    for head in arguments.heads:
+        print(f"\n{head} less the peers")
+        mean = {peer: over_sets([r.difference[head][peer] for r in results]) for peer in PEERS}
+        lines = [(r.name, *_cells(r.difference[head])) for r in results]
+        print_table(("set", *PEERS, "at least equal"), [*lines, (whole, *_cells(mean))])
+    for result in results if AUTO in arguments.heads else ():
+        print(f"auto chose on {result.name}: {', '.join(f'{kind} {times}' for kind, times in result.chosen.items())}")
 
 
-def _cells(accuracy: dict[str, Estimate], difference: dict[str, Estimate]) -> tuple[str, ...]:
-    differences = (f"{item.mean:+.1f} ± {item.error:.1f}" for item in difference.values())
-    return (*map(str, accuracy.values()), *differences, verdict(difference))
+def _cells(difference: dict[str, Estimate]) -> tuple[str, ...]:
+    return (*(f"{item.mean:+.1f} ± {item.error:.1f}" for item in difference.values()), verdict(difference))
 
 
 if __name__ == "__main__":

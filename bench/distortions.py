@@ -34,7 +34,7 @@ from retrain.dataset import scan_folder
 from retrain.distortions import Distortion
 from retrain.engines import LocalEngine
 from retrain.head import Indices, train_softmax
-from retrain.run import recipe_of
+from retrain.teaching import recipe_of
 
 ORIGINAL = Distortion(flip_left_right=True, random_crop=10, random_scale=10, random_brightness=10)
 WAYS = {

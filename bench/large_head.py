@@ -31,7 +31,7 @@ from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, ImageRecord, SplitRequest, split_csv, split_images
 from retrain.evaluate import Accuracy, measure_accuracy
 from retrain.head import Indices, Recipe, cross_validate, train_softmax
-from retrain.run import recipe_of
+from retrain.teaching import recipe_of
 
 FINGERPRINT = "1a" * 32
 NS = 10**9

@@ -139,7 +139,7 @@ def measure_head(figures: Figures, rounds: int) -> None:
 
     from retrain.config import RunConfig
     from retrain.head import train_softmax
-    from retrain.run import recipe_of
+    from retrain.teaching import recipe_of
 
     say("head")
     generator = np.random.default_rng(0)

@@ -21,7 +21,9 @@ The map, in the order in which the data flows; a module imports only from rooms 
     alike         which photographs are the same picture, scaled, cut or compressed anew
     engines       where extraction runs: threads of this machine, or a Ray cluster
     head          the new layer, trained on the matrix; cross-validation
-    evaluate      accuracy with its interval, confusion, the plain sentence
+    evaluate      how good, and how sure that is: intervals, calibration, the learning curve's end, plain sentences
+    insight       suspect labels, the unknown, sets of labels, neighbours, heat maps, what changed between two runs
+    report        one HTML file to look at: what the run found, with the photographs
     summaries     what TensorBoard shows
     bundle        what a model says of itself
     modelfile     model files, read without running them
@@ -31,10 +33,14 @@ The map, in the order in which the data flows; a module imports only from rooms 
     observe       who watches the training: log, TensorBoard, intermediate graphs
     publish       what a run leaves on the disk
     survey        what is wrong with how the folders lie, by names alone
+    outset        what is checked and made ready before the first photograph is read
     gather        config -> features: which cache, which engine, which backbone
+    teaching      from features to a trained head: the recipe of the flags, or the one that compares best
+    judging       how good the head is: cross-validation, temperature, test, learning curve, and the files of that
+    results       what a run found out, put where a person looks: report, TensorBoard
     run           run(config) -> RunResult: the story on one page
     doctor        what is wrong with a folder of photographs, before anything is trained on it
-    commands      the small commands beside training: backbones, cache, show, weights
+    commands      the small commands beside training
     cli           flags <-> RunConfig, exit codes (__main__ calls it)
     classifier    the inference side: opens an export safely, classifies
     label         the command line of label_image

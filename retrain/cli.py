@@ -10,11 +10,12 @@ from typing import Any
 
 from retrain.commandline import Parser, exit_codes
 from retrain.config import Flag, RunConfig
+from retrain.config.flag import GROUPS
 from retrain.console import Console
 from retrain.errors import UsageError
 
 # What may stand in place of flags; commands.py is imported when one does.
-COMMANDS = ("backbones", "cache", "doctor", "export", "fetch", "separate", "show", "weights")
+COMMANDS = ("backbones", "cache", "compare", "doctor", "export", "fetch", "fix", "separate", "show", "weights")
 
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
@@ -40,6 +41,8 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
     python -m retrain fetch --csv list.csv --image_dir DIR
                                                     gets photographs from addresses
     python -m retrain separate DIR                  sorts cat.1.jpg, dog.1.jpg into class folders
+    python -m retrain compare RUN_A RUN_B           says which photographs two runs name differently
+    python -m retrain fix --apply moves.csv         moves wrongly labelled photographs, and trains again
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is
 trained on them. Interrupting loses nothing that was cached: the same command goes on from there."""
@@ -57,7 +60,8 @@ def flag_table() -> list[tuple[str, Any, Flag]]:
     Returns:
         Name, default and description of each.
     """
-    return [(field.name, field.default, field.metadata["flag"]) for field in dataclasses.fields(RunConfig)]
+    table = [(field.name, field.default, field.metadata["flag"]) for field in dataclasses.fields(RunConfig)]
+    return sorted(table, key=lambda row: GROUPS.index(row[2].group))
 
 
 def build_parser() -> Parser:
@@ -136,7 +140,8 @@ def main(words: Sequence[str] | None = None) -> int:
             code[0] = commands.main(words, Console())
             return code[0]
         config, problems = read_config(words)
-        from retrain.run import find_problems, run  # here, so that --help answers at once
+        from retrain.outset import find_problems
+        from retrain.run import run  # here, so that --help answers at once
 
         if problems:
             raise UsageError(problems + find_problems(config)[0])

@@ -349,7 +349,7 @@ def tflite(change: Callable[[Any, Any], object] = lambda model, schema: None, te
     """A LiteRT model of one Reshape with a description of ours inside, changed."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from retrain.exporters.litert.model import add_metadata, pack
+    from retrain.exporters.litert.appending import add_metadata, pack
 
     model = schema.ModelT.InitFromPackedBuf(tiny_tflite(), 0)
     add_metadata(model, "retrain.bundle", bundle_of([str(i) for i in range(12)]).to_json() if text is None else text)

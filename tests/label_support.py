@@ -34,7 +34,8 @@ def write_model(folder: Path, head: Head = CONSTANT, labels: tuple[str, ...] = C
 def by_colour() -> Classifier:
     """A classifier that says which of red, green and blue a photograph is."""
     bundle = bundle_of(COLOURS)
-    return Classifier(bundle, LiteRuntime(tflite_model(tiny_tflite(), BY_COLOUR, bundle), 2, 2))
+    model = tflite_model(tiny_tflite(), BY_COLOUR, bundle)
+    return Classifier(bundle, LiteRuntime(model, 2, 2, feature_width=bundle.feature_width))
 
 
 def patch(colour: str, side: int = 8) -> np.ndarray:

@@ -71,6 +71,11 @@ class Split:
     by: str = ""
     near: str = ""
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether different photographs belong together, so that parts of a set differ in size."""
+        return self.groups is not None or bool(self.near)
+
     def indices(self, side: int) -> Indices:
         """List the images of one side.
 

@@ -21,7 +21,7 @@ from retrain.doctor.timing import predict
 from retrain.doctor.together import features_of, look_together
 from retrain.errors import RetrainError, UsageError
 from retrain.images.sky import sky_of
-from retrain.run import date_problems, prepare
+from retrain.outset import date_problems, prepare
 from retrain.survey import STOPS, Finding, Survey, layout_findings, merged, survey_folder
 
 _T = TypeVar("_T")

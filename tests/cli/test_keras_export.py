@@ -13,12 +13,14 @@ from subprocess import run
 import numpy as np
 import pytest
 from conftest import PHOTOS, Trained, python
+from head_samples import sample_heads
 from support import tiny_graph
 
 from retrain import fsio
 from retrain.bundle import ASSET, Bundle, bundle_from_json
 from retrain.classifier import Classifier
 from retrain.errors import ModelError, WeightsError
+from retrain.exporters import frozen_graph
 from retrain.exporters.keras_weights import find_weights_of
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.images import decode_rgb
@@ -203,8 +205,13 @@ def test_weights_or_a_head_that_do_not_fit_leave_nothing_behind(
 ) -> None:
     with pytest.raises(WeightsError, match=r"does not hold the weights of mobilenet_0\.25_224"):
         model.build(worker, tmp_path / "model.keras", architecture="mobilenet_0.25_224")
+    narrow = replace(model.bundle, feature_width=12)
+    graph = tmp_path / "narrow.pb"
+    graph.write_bytes(frozen_graph(tiny_graph(), sample_heads(12, 2)["mlp"], narrow))
+    with pytest.raises(ModelError, match=r"for mobilenet_0\.50_224, on 512 features, got one on 12; train"):
+        model.build(worker, tmp_path / "model.keras", graph=str(graph), bundle=narrow.to_json().decode())
+    graph.unlink()
     headless = tmp_path / "headless.pb"
-
     headless.write_bytes(tiny_graph())
     with pytest.raises(ModelError, match="to hold a head, final_training_ops/weights/final_weights"):
         model.build(worker, tmp_path / "model.keras", graph=str(headless))

@@ -15,6 +15,7 @@ import pytest
 from conftest import PHOTOS, ROOT, Place, Trained, python
 
 from retrain.classifier import Classifier
+from retrain.summaries.projector import PROJECTOR_FILES
 
 pytestmark = pytest.mark.tensorflow
 
@@ -39,14 +40,24 @@ def test_the_run_says_what_it_found_what_it_used_and_how_good_it_is(trained: Tra
         r"71 photographs to train on, 6 to validate, 7 for the final test",
         r"Final test accuracy = [\d.]+% \(N=7\), 95 % interval [\d.]+ to [\d.]+ %",
         r"Cross-validated accuracy = [\d.]+% \(N=84\), 95 % interval [\d.]+ to [\d.]+ %",
+        r"Balanced accuracy [\d.]+ % \([\d.]+ to [\d.]+ %\), log loss \d\.\d\d\d, calibration error [\d.]+ %"
+        r"( \([\d.]+ % at temperature \d\.\d\d\))?",
         r"With 7 test photographs this test cannot tell \d+ % from \d+ %; cross-validation over 84 says \d+ % "
         r"\(\d+ to \d+ %\)\.",
+        r"Unknown: photographs whose 3 nearest training photographs have a mean cosine below 0\.\d+, which are 5% of those "
+        r"like yours \(found with 84\)",
+        r"\d+ of 84 labels are likely wrong and \d+ more are doubtful: the \.suspects\.csv lists them, for "
+        r"python -m retrain fix",
+        r"Sets of labels \(label_image --sets\) hold the right one in 90% of photographs like yours; with 84 photographs "
+        r"to tell by, the truth is \d+% to \d+% in 19 of 20 runs",
         r"Exports, run on 84 photographs of training, validation and test together: no measure of accuracy:",
         r"  format           MB     ms accuracy  largest difference of a score, same first label",
         r"  graph          3\.\d\d +[\d.]+ +[\d.]+%  \d\.\de-\d\d, 84/84; fed as files \d\.\de-\d\d, 84/84",
         r"  tflite         3\.\d\d +[\d.]+ +[\d.]+%  \d\.\de-\d\d, 84/84",
-        r"Wrote tf_files/retrained_graph\.split\.csv, tf_files/retrained_labels\.txt, "
-        r"tf_files/retrained_graph\.tflite, tf_files/retrained_graph\.pb",
+        r"Wrote tf_files/retrained_graph\.split\.csv, tf_files/retrained_graph\.memory\.npz, "
+        r"tf_files/retrained_graph\.suspects\.csv, tf_files/retrained_labels\.txt, tf_files/retrained_graph\.tflite, "
+        r"tf_files/retrained_graph\.pb, tf_files/retrained_graph\.metrics\.json, "
+        r"tf_files/retrained_graph\.predictions\.csv, tf_files/retrained_graph\.model_card\.md, tf_files/report\.html",
     ]
     if "Converting" not in trained.output.stdout:  # another test came first and converted the backbone
         expected = [e for e in expected if not e.startswith(("Official", "Converting"))]
@@ -65,8 +76,14 @@ def test_it_writes_what_it_says_and_nothing_else(trained: Trained) -> None:
         f"{stem}.tflite",
         f"{stem}.split.csv",
         f"{stem}.metrics.json",
+        f"{stem}.predictions.csv",
+        f"{stem}.model_card.md",
         f"{stem}.exports.json",
+        f"{stem}.memory.npz",
+        f"{stem}.suspects.csv",
         "tf_files/retrained_labels.txt",
+        "tf_files/report.html",
+        *(f"tf_files/training_summaries/results/{name}" for name in PROJECTOR_FILES),
     }
     assert (trained.place.folder / "tf_files/retrained_labels.txt").read_text() == "globular cluster\nopen cluster\n"
 
@@ -78,6 +95,25 @@ def test_accuracy_on_the_clusters_is_what_the_readme_promises(trained: Trained) 
     assert crossed["accuracy"] >= 0.88
     assert crossed["low_95"] < crossed["accuracy"] < crossed["high_95"]
     assert np.sum(metrics["cross_validated_confusion"]) == 84
+
+
+def test_what_it_makes_of_each_photograph_adds_up_to_its_numbers(trained: Trained) -> None:
+    stem = trained.place.folder / "tf_files/retrained_graph"
+    metrics = json.loads(stem.with_suffix(".metrics.json").read_text())
+    rows = list(csv.DictReader(stem.with_suffix(".predictions.csv").read_text().splitlines()))
+    assert len(rows) == 84
+    assert sum(row["out_of_fold"] == row["label"] for row in rows) == metrics["cross_validated"]["right"]
+    tested = [row for row in rows if row["split"] == "testing"]
+    assert sum(row["predicted"] == row["label"] for row in tested) == metrics["test"]["right"]
+    assert metrics["numbers"]["cross_validated"]["temperature"] == metrics["temperature"] > 0
+    classifier = Classifier.open(trained.graph)
+    for row in rows[::20]:
+        scores = classifier.scores(PHOTOS / row["path"])
+        expected = [float(row[f"score {label}"]) for label in ("globular cluster", "open cluster")]
+        assert np.abs(scores - expected).max() <= 1e-4
+    card = stem.with_suffix(".model_card.md").read_text()
+    assert metrics["sentence"] in card
+    assert "globular cluster | 46 |" in card
 
 
 def test_label_image_gives_the_scores_of_the_training_run(trained: Trained) -> None:
@@ -134,7 +170,7 @@ def test_earlier_summaries_are_kept_and_foreign_files_untouched(place: Place) ->
     assert note.read_text() == "mine"
     assert len(list((summaries / "train").glob("events*"))) == 1
     assert len(list((summaries / "validation").glob("events*"))) == 1
-    assert len(list((summaries / "earlier").rglob("events*"))) == 2
+    assert len(list((summaries / "earlier").rglob("events*"))) == 3
 
 
 def test_intermediate_graphs_are_models_too(place: Place) -> None:
@@ -157,7 +193,7 @@ def test_misclassified_test_images_are_listed_as_the_original_lists_them(place: 
     )
     lines = run.stdout.splitlines()
     start = lines.index("=== MISCLASSIFIED TEST IMAGES ===")
-    end = next(number for number, line in enumerate(lines) if line.startswith("Exports, run on "))
+    end = next(number for number, line in enumerate(lines) if line.startswith("Unknown: "))
     listed = lines[start + 1 : end]
     right, count = map(int, re.search(r"Final test accuracy = ([\d.]+)% \(N=(\d+)\)", run.stdout).group(2, 2))
     metrics = json.loads((place.folder / "tf_files/retrained_graph.metrics.json").read_text())

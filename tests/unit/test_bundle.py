@@ -100,6 +100,11 @@ def test_a_description_of_format_1_is_read_with_what_it_did_not_say_left_open():
     assert (read.manifest_sha256, read.unknown_threshold, read.temperature, read.date) == ("", 0.0, 1.0, "")
 
 
+def test_a_description_of_format_2_is_read_with_nothing_known_of_the_unknown_and_no_sets():
+    older = {name: value for name, value in RAW.items() if name not in ("unknown", "sets")} | {"format": 2}
+    assert bundle_from_json(json.dumps(older).encode(), "x.pb") == bundle_of()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -110,6 +115,7 @@ def test_a_description_of_format_1_is_read_with_what_it_did_not_say_left_open():
         {"input_std": 0}, {"input_std": 0.0}, {"input_std": "1"}, {"input_std": False},
         {"unknown_threshold": 1.5}, {"unknown_threshold": -0.1}, {"unknown_threshold": "0"}, {"temperature": 0},
         {"temperature": -1.0}, {"temperature": None}, {"date": 7}, {"manifest_sha256": None},
+        {"unknown": None}, {"unknown": []}, {"unknown": "x"}, {"sets": None}, {"sets": 0.9},
         {"sky": {}}, {"sky": 1}, {"sky": []}, {"sky": "zscale"}, {"sky": {**SKY, "more": 1}},
         {"sky": {**SKY, "limits": "dss"}}, {"sky": {**SKY, "curve": None}}, {"sky": {**SKY, "asinh_a": 0}},
         {"sky": {**SKY, "asinh_a": float("nan")}}, {"sky": {**SKY, "percentile": "99"}},

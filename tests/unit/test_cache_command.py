@@ -224,8 +224,8 @@ def backbone(place, monkeypatch):
     spec = SimpleNamespace(name="fake", feature_width=WIDTH)
     prepared = SimpleNamespace(spec=spec, fingerprint="ab" * 32)
     catalog = scan_folder(str(place.photos), "folder")
-    monkeypatch.setattr("retrain.run.check", lambda config: (spec, catalog))
-    monkeypatch.setattr("retrain.run.prepare", lambda config, spec, console: prepared)
+    monkeypatch.setattr("retrain.outset.check", lambda config: (spec, catalog))
+    monkeypatch.setattr("retrain.outset.prepare", lambda config, spec, console: prepared)
     monkeypatch.setattr("retrain.gather.extractor_of", lambda config, backbone: nullcontext(fake_features))
 
 

@@ -47,6 +47,10 @@ RANGES = [
     ("learning_rate", [1e-9, 1e30], [-0.01, math.nan, math.inf, -math.inf]),
     ("train_batch_size", [1, 10**6], [0, -1]),
     ("weight_decay", [0.0, 0.03, 100.0], [-0.1, math.nan, math.inf]),
+    ("label_smoothing", [0.0, 0.1, 0.9], [-0.1, 0.91, math.nan]),
+    ("early_stopping", [-1, 0, 10**6], [-2]),
+    ("hidden_units", [1, 128, 4096], [0, 4097]),
+    ("dropout", [0.0, 0.5, 0.9], [-0.1, 0.91, math.nan]),
     ("eval_step_interval", [1, 10**6], [0, -1]),
     ("seed", [0, 2**32 - 1], [-1, 2**32]),
     ("tfhub_input_size", [0], [-1, 1025]),
@@ -54,7 +58,10 @@ RANGES = [
     ("validation_percentage", [0, 89], [-1, 100]),
     ("test_batch_size", [-1, 1, 10**6], [-2]),
     ("validation_batch_size", [-1, 1, 10**6], [-2]),
+    ("cross_validation_repeats", [1, 5, 100], [0, 101]),
     ("cross_validation_folds", [0, 2, 100], [-1, 101]),
+    ("unknown_false_alarms", [0.0, 0.01, 0.5], [-0.01, 0.51, float("nan")]),
+    ("coverage", [0.0, 0.9, 0.999], [-0.1, 1.0, float("nan")]),
     ("intermediate_store_frequency", [0, 1, 10**6], [-1]),
     ("random_crop", [0, 1, 100], [-1, 101]),
     ("random_scale", [0, 1, 1000], [-1, 1001]),
@@ -67,9 +74,13 @@ RANGES = [
 ]
 
 
+# Flags that mean something only beside others.
+BESIDE = {"hidden_units": {"head": "mlp"}, "dropout": {"head": "mlp"}}
+
+
 @pytest.mark.parametrize(("name", "value"), [(name, v) for name, legal, _ in RANGES for v in legal])
 def test_numbers_in_their_range_are_taken(good, name, value):
-    assert problems(good, **{name: value}) == []
+    assert problems(good, **{name: value}, **BESIDE.get(name, {})) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, v) for name, _, illegal in RANGES for v in illegal])
@@ -94,9 +105,17 @@ CROSS_CHECKS = [
     ({"validation_batch_size": 0}, "expected --validation_batch_size to be -1 (all) or at least 1, got 0"),
     ({"learning_rate": 0.0}, "expected --learning_rate above 0, got 0"),
     ({"cross_validation_folds": 1}, "expected --cross_validation_folds to be 0 (off) or at least 2, got 1"),
+    ({"cross_validation_folds": 0, "learning_curve": True}, "got --learning_curve with --cross_validation_folds=0"),
+    ({"cross_validation_folds": 0, "cross_validation_repeats": 5}, "got --cross_validation_repeats=5 with --cross"),
     ({"label_style": "poet"}, "expected --label_style to be one of folder, poets, got 'poet'; did you mean poets?"),
     ({"split_rule": "random"}, "expected --split_rule to be one of content, poets, got 'random'"),
     ({"distorted_views": 16}, "got --distorted_views=16 without a distortion to make them by; give --flip_left_right"),
+    ({"head": "svm"}, "expected --head to be one of softmax, logistic, cosine, knn, mlp, auto, got 'svm'"),
+    ({"head": "logistic", "learning_rate": 0.1}, "expected no --learning_rate with --head logistic, which is solved"),
+    ({"head": "cosine", "label_smoothing": 0.1}, "got --label_smoothing=0.1; leave it away, or choose --head softmax"),
+    ({"head": "knn", "weight_decay": 0.0}, "expected no --weight_decay with --head knn, which keeps the training"),
+    ({"dropout": 0.1}, "expected no --dropout with --head softmax, which is one layer and has no hidden one"),
+    ({"head": "auto", "intermediate_store_frequency": 10}, "which may choose a head that is not trained step by step"),
     ({"use_unverified": True, "flip_left_right": True}, "got --use_unverified and distortions"),
     ({"output_graph": "model.pbtxt"}, "expected --output_graph to end in .pb"),
     ({"output_graph": "x", "output_labels": "labels"}, "expected --output_graph to end in .pb"),
@@ -106,6 +125,18 @@ CROSS_CHECKS = [
 @pytest.mark.parametrize(("changes", "said"), CROSS_CHECKS)
 def test_values_that_do_not_fit_each_other_are_refused(good, changes, said):
     assert said in only_problem(good, **changes)
+
+
+@pytest.mark.parametrize("head", ["softmax", "mlp", "auto"])
+def test_heads_that_are_trained_step_by_step_take_the_flags_of_steps(good, head):
+    changes = {"how_many_training_steps": 10, "learning_rate": 0.1, "optimizer": "adam", "schedule": "cosine"}
+    assert problems(good, head=head, **changes, early_stopping=100, label_smoothing=0.1, class_weights="none") == []
+
+
+@pytest.mark.parametrize("head", ["logistic", "cosine", "knn"])
+def test_all_flags_that_a_head_has_no_use_for_are_named_at_once(good, head):
+    found = problems(good, head=head, class_weights="none", optimizer="sgd", schedule="cosine", hidden_units=8)
+    assert [text.split()[2] for text in found] == ["--schedule", "--optimizer", "--hidden_units"]
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)

@@ -15,7 +15,8 @@ from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, VALIDATION
 from retrain.errors import UsageError
 from retrain.head.folds import assign_folds
-from retrain.run import divide, find_problems
+from retrain.outset import find_problems
+from retrain.run import divide
 
 
 @pytest.fixture

@@ -339,4 +339,4 @@ def test_graphs_of_others_are_refused_unrun(tmp_path, content, said):
 def test_a_model_with_too_few_scores_is_refused():
     content = tflite_model(tiny_tflite(), HEAD, BUNDLE)
     with pytest.raises(ModelError, match="expected 3 scores, one a label, the model gives 2"):
-        Classifier(bundle_of(["a", "b", "c"]), LiteRuntime(content, 2, 2))
+        Classifier(bundle_of(["a", "b", "c"]), LiteRuntime(content, 2, 2, feature_width=12))

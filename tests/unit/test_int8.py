@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from support import bundle_of, encode, noise, tiny_tflite
+from support import bundle_of, encode, noise, tiny_graph, tiny_tflite
 
 from retrain.backbones.table import find_backbone, is_quantized, table
 from retrain.classifier import Classifier
 from retrain.errors import ImageError, ModelError, UsageError
-from retrain.exporters import tflite_model
+from retrain.exporters import frozen_graph, tflite_model
 from retrain.exporters.drift import measure_drift
 from retrain.exporters.litert import int8 as tflite_int8
 from retrain.exporters.litert.fp16 import fp16_model
@@ -186,12 +185,13 @@ def test_a_cut_tflite_is_refused():
     assert read_tflite_bundle(whole, "x") == bundle_of()
     for length in range(0, len(whole) - 1, 37):
         with pytest.raises(ModelError):
-            Classifier(read_tflite_bundle(whole[:length], "x"), LiteRuntime(whole[:length], 2, 2))
+            Classifier(read_tflite_bundle(whole[:length], "x"), LiteRuntime(whole[:length], 2, 2, feature_width=12))
 
 
-def test_a_model_without_the_heads_integers_is_refused(monkeypatch):
+def test_a_model_without_the_heads_integers_is_refused(tmp_path, monkeypatch):
     floating = tflite_model(tiny_tflite(), HEAD, bundle_of())
-    facts = (Path("unused.pb"), floating, bundle_of(), noise(2, 2)[None], TensorFlowWorker())
+    (tmp_path / "m.pb").write_bytes(frozen_graph(tiny_graph(), HEAD, bundle_of()))
+    facts = (tmp_path / "m.pb", floating, bundle_of(), noise(2, 2)[None], TensorFlowWorker())
     monkeypatch.setattr(tflite_int8, "_converted", lambda *_: floating)
     with pytest.raises(ModelError, match="takes floating-point numbers"):
         tflite_int8.int8_model(*facts)

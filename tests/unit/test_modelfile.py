@@ -86,7 +86,8 @@ def test_the_few_lines_that_read_flatbuffers_agree_with_the_generated_classes():
     content = tflite_model(tiny_tflite(), HEAD, BUNDLE)
     facts = tflite.tflite_facts(content, "x")
     assert facts.inputs == (tflite.Tensor("input", (1, 2, 2, 3), "float32"),)
-    assert facts.outputs == (tflite.Tensor("final_result", (1, 2), "float32"),)
+    scores, vector = tflite.Tensor("final_result", (1, 2), "float32"), tflite.Tensor("bottleneck", (1, 12), "float32")
+    assert facts.outputs == (scores, vector)
     assert facts.operations == {"FULLY_CONNECTED": 1, "RESHAPE": 1, "SOFTMAX": 1}
     assert facts.gives_probabilities
     assert not tflite.tflite_facts(tiny_tflite(), "x").gives_probabilities

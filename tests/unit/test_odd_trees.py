@@ -19,7 +19,8 @@ from retrain.doctor import diagnose, diagnosis, terminal_lines
 from retrain.engines import LocalEngine
 from retrain.errors import RetrainError
 from retrain.images import InputSpec, decode_rgb
-from retrain.run import divide, find_problems
+from retrain.outset import find_problems
+from retrain.run import divide
 from retrain.survey import start_lines
 
 QUIET = Console(quiet=True)

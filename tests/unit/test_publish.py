@@ -77,7 +77,7 @@ def bundle(backbone, **flags):
 
 
 def write(config, backbone, head=HEAD, table=TABLE):
-    return write_model(config, make_model(config, backbone, head, bundle(backbone)), table)
+    return write_model(config, make_model(config, backbone, head, bundle(backbone)), table, {".memory.npz": b"memory"})
 
 
 def test_a_model_is_described_by_what_made_it(backbone):
@@ -97,7 +97,13 @@ def test_a_model_is_described_by_what_made_it(backbone):
 
 def test_the_files_of_a_model_belong_together(backbone, config):
     files = write(config, backbone)
-    assert sorted(Path(file).name for file in files) == ["labels.txt", "model.pb", "model.split.csv", "model.tflite"]
+    assert sorted(Path(file).name for file in files) == [
+        "labels.txt",
+        "model.memory.npz",
+        "model.pb",
+        "model.split.csv",
+        "model.tflite",
+    ]
     assert files[-1] == config.output_graph  # last, so that a graph never stands beside an older .tflite for long
     written = read_graph_bundle(Path(config.output_graph))
     split, tflite = (Path(beside(config.output_graph, ending)).read_bytes() for ending in (".split.csv", ".tflite"))
@@ -131,7 +137,7 @@ def test_a_full_disk_leaves_the_old_model_whole(backbone, config, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write(config, backbone, replace(HEAD, step=9), TABLE + "more\n")
     assert [Path(file).read_bytes() for file in files] == old
-    assert len(list(Path(config.output_graph).parent.iterdir())) == 4
+    assert len(list(Path(config.output_graph).parent.iterdir())) == 5
 
 
 def test_versions_that_shape_the_numbers_are_named():
@@ -198,6 +204,26 @@ def test_a_repetition_is_seen_before_it_is_trained(backbone, config):
     assert not is_repetition(replace(bundle(backbone), manifest_sha256="other"), tflite)
     tflite.write_bytes(b"damaged")
     assert not is_repetition(bundle(backbone), tflite)
+
+
+def test_what_comes_of_the_training_is_told_and_does_not_make_another_model_of_a_repetition(backbone, config):
+    tflite, head = Path(beside(config.output_graph, ".tflite")), HEAD.cooled(2.5).cooled(0.5)
+    model = make_model(config, backbone, head, replace(bundle(backbone), unknown={"scales": (0.5, 2.0)}))
+    assert (model.bundle.temperature, model.bundle.head_step) == (1.25, 4)
+    np.testing.assert_allclose(head.weights, HEAD.weights / np.float32(1.25), rtol=1e-6)
+    write_model(config, model, TABLE, {})
+    assert read_graph_bundle(Path(config.output_graph)).temperature == 1.25
+    assert Classifier.open(config.output_graph).bundle.temperature == 1.25
+    assert is_repetition(bundle(backbone), tflite)
+
+
+def test_a_model_keeps_its_date_whatever_json_makes_of_tuples(backbone, config, monkeypatch):
+    described = replace(bundle(backbone), unknown={"scales": (0.5, 2.0)})
+    write_model(config, make_model(config, backbone, HEAD, described), TABLE, {})
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    again = make_model(config, backbone, HEAD, described)
+    assert again.bundle.date == "2025-11-22T12:00:00Z"
+    assert again.tflite == Path(beside(config.output_graph, ".tflite")).read_bytes()
 
 
 def test_exports_of_a_replaced_model_are_taken_away_and_no_others(backbone, config, capsys):

@@ -253,6 +253,64 @@ def test_a_litert_model_of_integers_is_refused_with_what_it_takes():
         LiteRuntime(bytes(builder.Output()), 2, 2, "x")
 
 
+def with_second_output(change):
+    """A LiteRT model of ours, its second output's tensor changed."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    head = Head(np.ones((12, 2), np.float32), np.zeros(2, np.float32), 1)
+    model = schema.ModelT.InitFromPackedBuf(tflite_model(tiny_tflite(), head, bundle_of(("a", "b"))), 0)
+    graph = model.subgraphs[0]
+    change(graph, graph.tensors[graph.outputs[1]])
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph, tensor: setattr(tensor, "name", b"other"),
+        lambda graph, tensor: setattr(tensor, "shape", [1, 13]),
+        lambda graph, tensor: setattr(tensor, "type", 3),
+        lambda graph, tensor: setattr(graph, "outputs", [*graph.outputs, graph.outputs[1]]),
+        lambda graph, tensor: setattr(graph, "outputs", [graph.outputs[0], graph.outputs[0]]),
+    ],
+)
+def test_a_second_output_that_is_no_bottleneck_vector_is_refused(place, change):
+    (place / "m.tflite").write_bytes(with_second_output(change))
+    with pytest.raises(ModelError, match=r"to have one output, float32, got final_result float32 \(1, 2\), "):
+        Classifier.open(place / "m.tflite")
+
+
+def test_a_stranger_s_model_has_one_output():
+    content = with_second_output(lambda graph, tensor: None)
+    assert LiteRuntime(content, 2, 2, "x", 12).scores(lambda out: out.fill(0)).shape == (2,)
+    with pytest.raises(ModelError, match="to have one output, float32, got final_result"):
+        LiteRuntime(content, 2, 2, "x")
+
+
+def test_a_model_of_ours_gives_scores_and_the_vector_that_they_come_from(place):
+    picture = patch("red", 2)
+    for path in (write_model(place), place / "m.tflite"):
+        with Classifier.open(path) as opened:
+            scores, vector = opened.scores_and_bottleneck(picture)
+            assert np.array_equal(scores, opened.scores(picture))
+            expected = normalise(picture, opened.bundle.input_spec).ravel()
+            assert vector.tolist() == expected.tolist()
+            other = opened.scores_and_bottleneck(patch("blue", 2))[1]
+            assert vector.tolist() == expected.tolist() != other.tolist()
+
+
+def test_a_model_without_a_second_output_gives_no_vector(place):
+    (place / "m.lite").write_bytes(tiny_tflite())
+    stranger = Classifier.open(place / "m.lite", labels=list("abcdefghijkl"))
+    for opened in (stranger, Classifier(bundle_of(("a", "b", "c")), Fixed(0.25, 0.25, 0.5))):
+        scores, vector = opened.scores_and_bottleneck(patch("red", 2))
+        assert vector is None
+        assert np.array_equal(scores, opened.scores(patch("red", 2)))
+
+
 def own_onnx(place):
     """GraphMaker's graph as ONNX, with a description."""
     model = onnx_file()

@@ -350,7 +350,7 @@ def test_no_view_of_a_validation_or_test_photograph_is_trained_on(place):
 def test_cross_validation_trains_on_views_of_the_other_folds_and_tests_undistorted(place, monkeypatch):
     material = material_of(place.features, place.views())
     trained, tested = [], []
-    real = head_folds.train_softmax
+    real = head_folds.train_together
 
     class Watched:
         def __init__(self, head):
@@ -360,12 +360,11 @@ def test_cross_validation_trains_on_views_of_the_other_folds_and_tests_undistort
             tested.append(set(held_out.tolist()))
             return self.head.classify(rows, held_out)
 
-    def watch(rows, labels, validation, recipe, class_count, training):
-        assert len(validation) == 0
-        trained.append(set(training.tolist()))
-        return Watched(real(rows, labels, validation, recipe, class_count, training=training))
+    def watch(rows, labels, trainings, recipe, class_count, fit):
+        trained.extend(set(training.tolist()) for training in trainings)
+        return map(Watched, real(rows, labels, trainings, recipe, class_count, fit))
 
-    monkeypatch.setattr(head_folds, "train_softmax", watch)
+    monkeypatch.setattr(head_folds, "train_together", watch)
     scores = cross_validate(
         material.rows, material.labels, place.features.sha256s, Recipe(5, 0.1, 10, 0.0), 2, 4, lambda: None,
         material.training_rows,
