@@ -38,6 +38,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     teaching      from features to a trained head: the recipe of the flags, or the one that compares best
     judging       how good the head is: cross-validation, temperature, test, learning curve, and the files of that
     results       what a run found out, put where a person looks: report, TensorBoard
+    several       the same three where a photograph may have several labels
     run           run(config) -> RunResult: the story on one page
     doctor        what is wrong with a folder of photographs, before anything is trained on it
     commands      the small commands beside training

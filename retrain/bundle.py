@@ -18,6 +18,8 @@ FORMAT_VERSION = 3
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
 # What formats 1 and 2 did not have.
 _ADDED_IN_3: dict[str, Any] = {"unknown": {}, "sets": {}, "sky": None}
+# Of a photograph that may have several labels: what parts them in one cell, and what stands there for no label.
+BETWEEN, NO_LABEL = ";", "(none)"
 # Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of
 # LiteRT, ONNX and TensorFlow.js, of an asset of the SavedModel, of a file in the .keras archive.
 GRAPH_NODE = "retrain/bundle"
@@ -56,6 +58,8 @@ class Bundle:
         sets: which labels are in a set that holds the right one, see retrain/insight/sets.py; empty: no promise.
         sky: how pictures with more than 8 bits a value were stretched, and are to be; None: as any, see InputSpec.
         format: version of this record.
+        thresholds: a photograph may have several labels, and has each whose score is at least its threshold here, 0 to
+            1, C of them; empty: it has one, that of the best score.
     """
 
     labels: tuple[str, ...]
@@ -84,6 +88,7 @@ class Bundle:
     sets: dict[str, Any] = field(default_factory=dict)
     sky: SkyStretch | None = None
     format: int = FORMAT_VERSION
+    thresholds: tuple[float, ...] = ()
 
     @property
     def input_spec(self) -> InputSpec:
@@ -96,7 +101,10 @@ class Bundle:
         Returns:
             UTF-8 JSON, keys sorted, the same bytes for the same record.
         """
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=True).encode()
+        facts = asdict(self)
+        if not self.thresholds:  # so that a model of one label a photograph is the same to the byte as it always was
+            del facts["thresholds"]
+        return json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
 
 
 def bundle_from_json(data: bytes, source: str) -> Bundle:
@@ -123,11 +131,13 @@ def bundle_from_json(data: bytes, source: str) -> Bundle:
         )
     if version < FORMAT_VERSION:
         raw = {**(_ADDED_IN_2 if version == 1 else {}), **_ADDED_IN_3, **raw, "format": FORMAT_VERSION}
+    raw = {"thresholds": [], **raw}
     problem = _shape_problem(raw)
     if problem:
         raise ModelError(f"{source}: its description is damaged ({problem}); train the model again")
     sky = None if raw["sky"] is None else SkyStretch(**raw["sky"])
-    return Bundle(**{**raw, "labels": tuple(raw["labels"]), "sky": sky})
+    lists = {name: tuple(raw[name]) for name in ("labels", "thresholds")}
+    return Bundle(**{**raw, **lists, "sky": sky})
 
 
 def _shape_problem(raw: dict[str, Any]) -> str:
@@ -149,9 +159,17 @@ def _shape_problem(raw: dict[str, Any]) -> str:
     for name in ("unknown", "sets"):
         if not isinstance(raw[name], dict):
             return name
+    if not _are_thresholds(raw["thresholds"], len(raw["labels"])):
+        return "thresholds"
     if not 0 <= raw["unknown_threshold"] <= 1 or raw["temperature"] <= 0:
         return "unknown_threshold or temperature"
     return _sky_problem(raw["sky"]) if raw["input_std"] else "input_std is 0"
+
+
+def _are_thresholds(given: object, labels: int) -> bool:
+    if not isinstance(given, list) or len(given) not in (0, labels):
+        return False
+    return all(type(one) in (int, float) and 0 <= one <= 1 for one in given)
 
 
 def _sky_problem(sky: object) -> str:

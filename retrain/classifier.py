@@ -205,6 +205,36 @@ class Classifier:
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [Guess(self.bundle.labels[i], float(scores[i])) for i in best]
 
+    def give_labels(self, image: ImageLike) -> list[Guess]:
+        """Say which labels one photograph has.
+
+        Args:
+            image: as of classify.
+
+        Returns:
+            Labels with their scores, best first: of a model that gives several (``--multi_label``) each whose score is
+            at least its threshold, which may be none; of any other the best one.
+
+        Raises:
+            ImageError: it is not an image that is read.
+            TypeError: it is none of these kinds.
+        """
+        return self.labels_of(self.scores(image))
+
+    def labels_of(self, scores: Floats, thresholds: Sequence[float] = ()) -> list[Guess]:
+        """Say which labels follow from scores.
+
+        Args:
+            scores: float32 (C,), of one photograph.
+            thresholds: C of them, in place of the model's own.
+
+        Returns:
+            As give_labels.
+        """
+        order, own = np.argsort(-scores, kind="stable"), thresholds or self.bundle.thresholds
+        chosen = order[scores[order] >= np.array(own, np.float32)[order]] if own else order[:1]
+        return [Guess(self.bundle.labels[i], float(scores[i])) for i in chosen]
+
     def classify_many(
         self, images: Iterable[ImageLike], *, top_k: int | None = None, threads: int = 0, in_flight: int = IN_FLIGHT
     ) -> Iterator[Result]:

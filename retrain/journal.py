@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from retrain.backbones import PreparedBackbone
@@ -10,7 +11,16 @@ from retrain.bottlenecks.memory import MIB, features_bytes
 from retrain.console import Console, printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
 from retrain.dataset.layout import layout_note
-from retrain.evaluate import Accuracy, Growth, Numbers, calibration_sentence, plain_sentence
+from retrain.evaluate import (
+    Accuracy,
+    Growth,
+    Interval,
+    LabelNumbers,
+    Numbers,
+    calibration_sentence,
+    labels_line,
+    plain_sentence,
+)
 from retrain.head import Floats, Indices, StepReport
 
 FEW_IMAGES = 20
@@ -25,10 +35,15 @@ def tell_catalog(catalog: Catalog, console: Console) -> None:
     """
     if catalog.side_folders:
         console.line(layout_note(catalog.side_folders))
-    for label, count in zip(catalog.labels, catalog.count_by_label(), strict=True):
-        console.line(f"Looking for images in '{printable(label)}': {count}")
+    what, few = (
+        ("Looking for images with label", "Label is on")
+        if catalog.label_sets
+        else ("Looking for images in", "Folder has")
+    )
+    for label, count in zip(catalog.labels, catalog.count_with_label(), strict=True):
+        console.line(f"{what} '{printable(label)}': {count}")
         if count < FEW_IMAGES:
-            console.warn("Folder has less than 20 images, which may cause issues.")
+            console.warn(f"{few} less than {FEW_IMAGES} images, which may cause issues.")
     for reason, count in catalog.left_out.items():
         console.warn(f"left out {count}: {reason}")
 
@@ -165,6 +180,29 @@ def tell_step(report: StepReport, console: Console) -> None:
     if report.validation_accuracy is not None:
         share = 100 * report.validation_accuracy
         console.stamped(f"{start}: Validation accuracy = {share:.1f}% (N={report.validation_count})")
+
+
+def tell_label_results(test: LabelNumbers, crossed: LabelNumbers | None, sentence: str, console: Console) -> None:
+    """Say how good a model of several labels a photograph is.
+
+    Args:
+        test: of the final test.
+        crossed: cross-validated, or None when it was left out.
+        sentence: what the numbers can and cannot tell.
+        console: where to say it.
+    """
+    for name, numbers in (("Final test", test), ("Cross-validated", crossed)):
+        if numbers is not None and numbers.exact.count:
+            console.line(f"{name}: {labels_line(numbers)}")
+    best = crossed or test
+    for one in best.labels if best.exact.count else ():
+        average = "none has it" if not one.count else f"average precision {100 * one.average_precision:.1f} %"
+        console.line(f"  {printable(one.label)} ({one.count}): {average}, F1 {_percent(one.f1)}")
+    console.line(printable(sentence))
+
+
+def _percent(value: Interval) -> str:
+    return "none" if math.isnan(value.value) else value.text()
 
 
 def tell_misclassified(catalog: Catalog, rows: Indices, probabilities: Floats, console: Console) -> None:

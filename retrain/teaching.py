@@ -19,6 +19,7 @@ from retrain.evaluate import wilson_interval
 from retrain.exporters import frozen_graph
 from retrain.head import AUTO, Backbone, Choice, Head, Photographs, Recipe, choose_head, fit_head, groups_of, table_rows
 from retrain.head.choosing import fits_of
+from retrain.head.recipe import LOGISTIC
 from retrain.observe import observers
 from retrain.summaries import Summaries
 
@@ -57,7 +58,7 @@ def recipe_of(config: RunConfig) -> Recipe:
         eval_interval=config.eval_step_interval,
         validation_batch_size=config.validation_batch_size,
         seed=config.seed,
-        kind=config.head,
+        kind=LOGISTIC if config.multi_label else config.head,
         class_weights=config.class_weights,
         label_smoothing=config.label_smoothing,
         schedule=config.schedule,

@@ -60,7 +60,7 @@ def check_classes(catalog: Catalog, kept: Sequence[int], skipped_list: str) -> N
     Raises:
         ImageError: a class has none.
     """
-    left = {catalog.records[i].label for i in kept}
+    left = {label for i in kept for label in catalog.set_of(catalog.records[i])}
     lost = [printable(name) for label, name in enumerate(catalog.labels) if label not in left]
     if lost:
         raise ImageError(

@@ -127,6 +127,11 @@ def _is_like(value: object, default: object) -> bool:
 
 def _folder_problems(config: RunConfig, *, refit: bool) -> list[str]:
     image_dir, problems = config.image_dir, []
+    if config.multi_label and not config.image_list:
+        problems.append(
+            "the run's photographs have several labels (--multi_label), from the text files beside them: mend those; "
+            "no folder says what a photograph is"
+        )
     if config.image_list:
         problems.append(
             f"the run's photographs are those of --image_list={config.image_list}, whose rows say what they are: mend "

@@ -17,6 +17,7 @@ from retrain.config.formats import format_problems
 from retrain.config.heads import head_problems
 from retrain.config.honesty import crossing_problems
 from retrain.config.inputs import input_problems
+from retrain.config.multilabel import multi_label_problems
 from retrain.config.processor import precision_problems
 from retrain.config.sky import sky_problems
 from retrain.config.sources import source_problems
@@ -43,6 +44,7 @@ def problems_of(config: RunConfig) -> list[str]:
         + crossing_problems(config)
         + split_problems(config)
         + head_problems(config)
+        + multi_label_problems(config)
         + sky_problems(config)
         + _distortion_problems(config)
         + _node_name_problems(config)

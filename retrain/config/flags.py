@@ -13,6 +13,7 @@ from retrain.config.flag import flag as _flag
 from retrain.config.formats import FORMATS
 from retrain.config.honesty import CheckFlags
 from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_FILES_HELP, ARCHIVE_MB, ARCHIVE_MB_HELP, IMAGE_LIST_HELP
+from retrain.config.multilabel import MULTI_LABEL_HELP
 from retrain.config.sky import ASINH_A_HELP, CURVE_HELP, CURVES, LIMITS_HELP, OFF, PERCENTILE_HELP, RULES
 from retrain.config.training import TrainFlags
 
@@ -57,6 +58,7 @@ class RunConfig(CheckFlags, TrainFlags):
         ),
     )
     image_list: str = _flag("", Flag(IMAGE_LIST_HELP, IN, metavar="FILE"))
+    multi_label: bool = _flag(False, Flag(MULTI_LABEL_HELP, IN))
     recursive: bool = _flag(False, Flag("take photographs from the folders below each class folder, too", IN))
     archive_max_files: int = _flag(ARCHIVE_FILES, Flag(ARCHIVE_FILES_HELP, IN, 1, 10_000_000))
     archive_max_mb: int = _flag(ARCHIVE_MB, Flag(ARCHIVE_MB_HELP, IN, 1, 1 << 30))

@@ -44,7 +44,7 @@ def head_problems(config: RunConfig) -> list[str]:
     Returns:
         One sentence a problem; empty for a head that is none, which is a problem of its own.
     """
-    if config.head not in HEADS:
+    if config.head not in HEADS or config.multi_label:  # which has checks of its own
         return []
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     return [

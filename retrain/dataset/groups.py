@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from retrain.config.splits import GroupRule
 from retrain.console import printable
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.labels import poets_label
-from retrain.dataset.scan import Catalog, ImageRecord
 from retrain.dataset.tables import match_rows, read_table
 
 

@@ -10,10 +10,12 @@ from retrain.config import RunConfig
 from retrain.config.inputs import MIB, archive_kind, system_problems, unpack_place
 from retrain.config.sky import is_on
 from retrain.console import Console
+from retrain.dataset.catalog import Catalog
 from retrain.dataset.guards import Bounds
+from retrain.dataset.label_files import scan_label_files
 from retrain.dataset.listing import scan_list
 from retrain.dataset.remote import scan_photographs
-from retrain.dataset.scan import Catalog, scan_folder, suffixes_for
+from retrain.dataset.scan import scan_folder, suffixes_for
 from retrain.dataset.unpacking import inspect_archive, step_into, unpack_archive, unpacked_folder
 from retrain.errors import UsageError
 
@@ -102,8 +104,10 @@ def _bounds(config: RunConfig) -> Bounds:
 def _catalog_in(folder: str, config: RunConfig) -> Catalog:
     """What a list names in a folder, or what its class folders hold; the archive's own folder is stepped into."""
     if config.image_list:
-        return scan_list(config.image_list, folder, config.label_style)
+        return scan_list(config.image_list, folder, config.label_style, several=config.multi_label)
     splits, suffixes = config.subfolder_splits, suffixes_for(sky=is_on(config))
+    if config.multi_label:
+        return scan_label_files(folder, config.label_style, suffixes)
     if archive_kind(config.image_dir):
         folder = str(step_into(Path(folder)))
     if config.recursive:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.labels import make_labels
-from retrain.dataset.scan import Catalog, ImageRecord
+from retrain.dataset.several import Labelled, several_catalog, split_labels
 from retrain.errors import did_you_mean
 
 COLUMNS = ("path", "label")
@@ -36,13 +37,14 @@ class _LineError(Exception):
         self.line = line
 
 
-def scan_list(path: str, image_dir: str, label_style: str) -> Catalog:
+def scan_list(path: str, image_dir: str, label_style: str, *, several: bool = False) -> Catalog:
     """Look up the photographs that a list names.
 
     Args:
         path: an existing CSV file, UTF-8, with the columns path and label.
         image_dir: the folder that its paths are relative to and lie below; empty: the list's own folder.
         label_style: "folder" keeps labels as they are written, "poets" normalises them, see labels.make_labels.
+        several: whether a photograph may have several labels: on several lines, or on one with ';' between.
 
     Returns:
         What was found, problems included; nothing is raised for a bad list.
@@ -51,6 +53,9 @@ def scan_list(path: str, image_dir: str, label_style: str) -> Catalog:
     faults: list[_LineError] = []
     rows = _rows(path, faults)
     where = f"--image_dir={image_dir}" if image_dir else f"the folder of the list, {root}"
+    if several:
+        labelled = _look_up_several(rows, root, where, faults)
+        return several_catalog(path, root, labelled, label_style, faults=tuple(_sentences(path, faults)))
     found = _look_up(rows, root, where, faults)
     names = sorted({row.label for row in rows})
     labels, problems = make_labels(names, label_style, noun="label")
@@ -133,13 +138,7 @@ def _look_up(
     """Find each file: the row, its path below the root with forward slashes, its state."""
     found: list[tuple[_Row, str, os.stat_result]] = []
     lines: dict[str, int] = {}
-    below = _Below(root)
-    for row in rows:
-        place = below.place_of(row.path)
-        if place is None:
-            what = f"{row.path!r} lies outside of {where}; give the folder above all photographs as --image_dir"
-            faults.append(_LineError(row.line, what))
-            continue
+    for row, place in _placed(rows, root, where, faults):
         earlier = lines.setdefault(os.path.normcase(place), row.line)
         if earlier != row.line:
             faults.append(_LineError(row.line, f"{row.path!r} is on line {earlier} already; take one of them out"))
@@ -149,6 +148,44 @@ def _look_up(
             faults.append(_LineError(row.line, status))
         else:
             found.append((row, place.replace(os.sep, "/"), status))
+    return found
+
+
+def _placed(rows: Iterable[_Row], root: str, where: str, faults: list[_LineError]) -> Iterator[tuple[_Row, str]]:
+    """Say where below the root each row's file is to lie; what lies elsewhere becomes a fault."""
+    below = _Below(root)
+    for row in rows:
+        place = below.place_of(row.path)
+        if place is None:
+            what = f"{row.path!r} lies outside of {where}; give the folder above all photographs as --image_dir"
+            faults.append(_LineError(row.line, what))
+        else:
+            yield row, place
+
+
+def _look_up_several(rows: Iterable[_Row], root: str, where: str, faults: list[_LineError]) -> list[Labelled]:
+    """Find each file, with the labels of all its rows."""
+    lines: dict[str, dict[str, int]] = {}
+    places: dict[str, tuple[_Row, str]] = {}
+    for row, place in _placed(rows, root, where, faults):
+        key = os.path.normcase(place)
+        places.setdefault(key, (row, place))
+        earlier = lines.setdefault(key, {})
+        labels, problem = split_labels(row.label)
+        if problem:
+            faults.append(_LineError(row.line, f"{row.path!r} {problem}" if labels else problem))
+        for label in dict.fromkeys(labels):
+            if label in earlier:
+                what = f"{row.path!r} has the label {label!r} on line {earlier[label]} already; take one of them out"
+                faults.append(_LineError(row.line, what))
+            earlier.setdefault(label, row.line)
+    found = []
+    for key, (row, place) in places.items():
+        status = _status(os.path.join(root, place), row.path, where)
+        if isinstance(status, str):
+            faults.append(_LineError(row.line, status))
+        elif lines[key]:
+            found.append(Labelled(place.replace(os.sep, "/"), tuple(lines[key]), status))
     return found
 
 

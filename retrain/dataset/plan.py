@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from retrain.config import RunConfig
 from retrain.config.splits import parse_group_by
 from retrain.console import printable
+from retrain.dataset.catalog import Catalog
 from retrain.dataset.groups import named_groups
-from retrain.dataset.scan import Catalog
 from retrain.dataset.sides import SIDE_NAMES, TRAINING
 from retrain.dataset.split_file import SplitFile, hash_photographs, other_contents, read_split_file
 from retrain.errors import UsageError
@@ -147,8 +147,9 @@ def _untrained(catalog: Catalog, file: SplitFile, path: str) -> list[str]:
     if not file.sides:
         return []
     trained = {
-        record.label
+        label
         for record in catalog.records
+        for label in catalog.set_of(record)
         if file.sides.get(record.path, catalog.side_of(record) or TRAINING) == TRAINING
     }
     return [

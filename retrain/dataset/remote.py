@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from retrain import storage
 from retrain.console import printable
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.labels import make_labels
 from retrain.dataset.layout import Inside, find_layout
 from retrain.dataset.scan import (
@@ -16,8 +17,6 @@ from retrain.dataset.scan import (
     SKY,
     SKY_SUFFIXES,
     UNKNOWN_SUFFIX,
-    Catalog,
-    ImageRecord,
     empty_class,
     is_hidden,
     scan_folder,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from retrain.console import printable
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.labels import make_labels
 from retrain.dataset.layout import Inside, find_layout
 from retrain.dataset.nested import walk_class
@@ -19,88 +18,6 @@ SKY_SUFFIXES = frozenset({".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz",
 SKY = "FITS or TIFF, which --sky_limits reads"
 UNKNOWN_SUFFIX = "suffix of no known image format"
 HIDDEN = "hidden (name starts with a dot)"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """One photograph, as the directory lists it.
-
-    Args:
-        path: relative to the image folder, with forward slashes: "globular cluster/m13.jpg".
-        label: index into Catalog.labels.
-        size: bytes.
-        mtime_ns: time of the last change of its contents, nanoseconds.
-        ctime_ns: time of the last change of its inode, nanoseconds (creation on Windows).
-    """
-
-    path: str
-    label: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """What a scan found.
-
-    Args:
-        root: the image folder as it was typed.
-        labels: class names in index order.
-        records: photographs by class, then by name.
-        left_out: reason -> number of entries that were not taken.
-        problems: one sentence each; a run must not start while there are any.
-        side_folders: folder directly in the image folder -> side, where these hold the class folders (layout.py).
-    """
-
-    root: str
-    labels: tuple[str, ...]
-    records: tuple[ImageRecord, ...]
-    left_out: dict[str, int] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    side_folders: Mapping[str, int] = field(default_factory=dict)
-
-    def full_path(self, record: ImageRecord) -> str:
-        """Say where a photograph lies.
-
-        Args:
-            record: one of ``records``.
-
-        Returns:
-            Its path, joined to the root as it was typed.
-        """
-        return os.path.join(self.root, *record.path.split("/"))
-
-    def side_of(self, record: ImageRecord) -> int | None:
-        """Say on which side a photograph's folder puts it.
-
-        Args:
-            record: one of ``records``.
-
-        Returns:
-            TRAINING, VALIDATION or TESTING; None where folders are classes only.
-        """
-        return self.side_folders[record.path.split("/", 1)[0]] if self.side_folders else None
-
-    def path_of_class(self, record: ImageRecord) -> str:
-        """Say where a photograph lies, whatever side its folder puts it on.
-
-        Args:
-            record: one of ``records``.
-
-        Returns:
-            Its path from the class folder on: "globular cluster/m13.jpg".
-        """
-        return record.path.split("/", 1)[1] if self.side_folders else record.path
-
-    def count_by_label(self) -> list[int]:
-        """Count the photographs a class.
-
-        Returns:
-            One number a label.
-        """
-        counts = Counter(record.label for record in self.records)
-        return [counts[index] for index in range(len(self.labels))]
 
 
 def suffixes_for(*, sky: bool) -> frozenset[str]:
@@ -136,7 +53,7 @@ def scan_folder(
         What was found, problems included; nothing is raised for a bad layout.
     """
     left_out: Counter[str] = Counter()
-    top = _list_folder(root)
+    top = list_folder(root)
     if isinstance(top, str):
         return Catalog(root, (), (), problems=(top,))
     folders = [entry.name for entry in top if _is_folder(entry) and not is_hidden(entry.name, left_out)]
@@ -177,7 +94,15 @@ def is_hidden(name: str, left_out: Counter[str]) -> bool:
     return True
 
 
-def _list_folder(path: str) -> list[os.DirEntry[str]] | str:
+def list_folder(path: str) -> list[os.DirEntry[str]] | str:
+    """List a folder.
+
+    Args:
+        path: of it.
+
+    Returns:
+        Its entries by name, or one sentence that says why not.
+    """
     try:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -186,7 +111,7 @@ def _list_folder(path: str) -> list[os.DirEntry[str]] | str:
 
 
 def _inside(path: str, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Inside:
-    entries = _list_folder(path)
+    entries = list_folder(path)
     if isinstance(entries, str):  # said when it is scanned as a class
         return Inside((), 0)
     visible = [entry for entry in entries if not entry.name.startswith(".")]
@@ -212,7 +137,7 @@ def _scan_class(
     root: str, folder: str, label: int, left_out: Counter[str], suffixes: frozenset[str], *, recursive: bool
 ) -> list[ImageRecord] | str:
     path = os.path.join(root, folder)
-    entries = _list_folder(path)
+    entries = list_folder(path)
     if isinstance(entries, str):
         return entries
     sky_before = left_out[SKY]
@@ -221,7 +146,7 @@ def _scan_class(
         record
         for place, listing in listings
         for entry in listing
-        if (record := _record(entry, place, label, left_out, suffixes)) is not None
+        if (record := record_of(entry, place, label, left_out, suffixes)) is not None
     ]
     if records:
         return records
@@ -229,13 +154,25 @@ def _scan_class(
     return empty_class(path, nested, left_out[SKY] - sky_before)
 
 
-def _record(
+def record_of(
     entry: os.DirEntry[str],
     folder: str,
     label: int,
     left_out: Counter[str],
     suffixes: frozenset[str] = IMAGE_SUFFIXES,
 ) -> ImageRecord | None:
+    """Make a record of a directory entry.
+
+    Args:
+        entry: of any kind.
+        folder: its place below the image folder, with forward slashes.
+        label: index of its class.
+        left_out: reason -> how many; counted up where it is no photograph.
+        suffixes: of suffixes_for.
+
+    Returns:
+        The record; None where it is left out.
+    """
     # Asked 100,000 times: the usual answer first, each question once, and no pathlib.
     name = entry.name
     try:

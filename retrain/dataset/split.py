@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain.console import printable
+from retrain.dataset.catalog import Catalog
 from retrain.dataset.fill import Indices, Units, fill_sides, units_of
 from retrain.dataset.groups import group_keys, merge_groups, names_of_groups, near_lines, torn_keys
 from retrain.dataset.plan import SplitPlan, sides_in_words
-from retrain.dataset.scan import Catalog
 from retrain.dataset.sides import SIDE_NAMES, TESTING, TRAINING, VALIDATION
 from retrain.errors import UsageError
 
@@ -214,9 +214,17 @@ def _units(
     decided = _decided_groups(group, fixed, len(numbers), allowed)[group]
     by_rule = _restricted(_sides_of(places, request), allowed)
     sides = np.where(fixed != _FREE, fixed, np.where(decided != _FREE, decided, by_rule)).astype(np.uint8)
-    labels = np.array([record.label for record in catalog.records], np.intp)
+    labels, rows = _labels_and_rows(catalog)
     _, unit = np.unique(group * 3 + np.where(decided == _FREE, 0, sides), return_inverse=True)
-    return units_of(labels, unit, places, decided == _FREE, sides, len(catalog.labels)), unit
+    free = decided == _FREE
+    return units_of(labels, unit[rows], places[rows], free[rows], sides[rows], len(catalog.labels)), unit
+
+
+def _labels_and_rows(catalog: Catalog) -> tuple[Indices, Indices]:
+    """Each label of each photograph, and which photograph it is of; two intp of one length."""
+    pairs = [(label, row) for row, record in enumerate(catalog.records) for label in catalog.set_of(record)]
+    labels, rows = np.array(pairs, np.intp).reshape(-1, 2).T
+    return labels, rows
 
 
 def _decided_groups(group: Indices, fixed: _Sides, count: int, allowed: Sequence[int]) -> _Sides:
@@ -277,13 +285,13 @@ def _poets_notes(catalog: Catalog, sides: _Sides, request: SplitRequest) -> list
             f"--split_rule=poets leaves no photograph of {catalog.root} to train on (a _nohash_ in the path puts all "
             "of them on one side); rename the folder or use --split_rule=content"
         )
-    labels = np.array([record.label for record in catalog.records])
+    labels, rows = _labels_and_rows(catalog)
     shares = {TRAINING: 1, VALIDATION: request.validation_percentage, TESTING: request.testing_percentage}
     return [
         f"class {name!r} has no photograph for {SIDE_NAMES[side]} under --split_rule=poets"
         for label, name in enumerate(catalog.labels)
         for side, share in shares.items()
-        if share and side not in sides[labels == label]
+        if share and side not in sides[rows[labels == label]]
     ]
 
 
@@ -304,5 +312,5 @@ def split_csv(catalog: Catalog, sha256s: Sequence[bytes], split: Split) -> str:
     table.writerow(["path", "label", "split", "sha256", *more])
     for index, (record, sha, side) in enumerate(zip(catalog.records, sha256s, split.sides, strict=True)):
         group = [] if split.groups is None else [split.groups[index]]
-        table.writerow([record.path, catalog.labels[record.label], SIDE_NAMES[side], sha.hex(), *group])
+        table.writerow([record.path, catalog.label_text(record), SIDE_NAMES[side], sha.hex(), *group])
     return text.getvalue()

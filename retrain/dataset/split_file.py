@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from retrain import fsio, storage
 from retrain.console import printable
-from retrain.dataset.scan import Catalog, ImageRecord
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.sides import SIDE_NAMES, SIDE_WORDS, side_named
 from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt
 from retrain.errors import did_you_mean
@@ -57,10 +57,10 @@ def read_split_file(file: str, catalog: Catalog) -> tuple[SplitFile, list[str]]:
 
 def _wrong_labels(found: _Found, catalog: Catalog) -> list[str]:
     wrong = [
-        f"line {row.line}: expected the label {printable(catalog.labels[record.label])!r} "
+        f"line {row.line}: expected the label {printable(catalog.label_text(record))!r} "
         f"of {printable(record.path)!r}, got {printable(row.cells['label'])!r}"
         for row, record in found
-        if row.cells["label"] != spelt(catalog.labels[record.label])
+        if row.cells["label"] != spelt(catalog.label_text(record))
     ]
     return shorten(wrong, "move the photographs or mend the rows")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrain.console import printable
-from retrain.dataset.scan import Catalog, ImageRecord
+from retrain.dataset.catalog import Catalog, ImageRecord
 
 # Problems of one kind that are listed; the rest are counted.
 SHOWN = 5

@@ -2,7 +2,8 @@
 
 intervals.py says how sure; accuracy.py counts right answers, classes.py those of each class; ranking.py has the areas
 under curves, calibration.py whether scores are to be believed and the temperature that mends them; numbers.py puts all
-of it into one record; growth.py says where the learning curve leads; sentences.py says it plainly.
+of it into one record, several.py all that is measured of several labels a photograph; growth.py says where the learning
+curve leads; sentences.py says it plainly.
 """
 
 from retrain.evaluate.accuracy import (
@@ -28,6 +29,7 @@ from retrain.evaluate.intervals import Interval, group_numbers, wilson_interval
 from retrain.evaluate.numbers import Numbers, measure, plain
 from retrain.evaluate.ranking import PrecisionRecall
 from retrain.evaluate.sentences import calibration_sentence, plain_sentence
+from retrain.evaluate.several import LabelNumbers, labels_line, labels_sentence, measure_labels
 
 __all__ = [
     "Accuracy",
@@ -35,6 +37,7 @@ __all__ = [
     "ClassNumbers",
     "Growth",
     "Interval",
+    "LabelNumbers",
     "Numbers",
     "PrecisionRecall",
     "Prediction",
@@ -47,9 +50,12 @@ __all__ = [
     "find_temperature",
     "group_numbers",
     "grow",
+    "labels_line",
+    "labels_sentence",
     "measure",
     "measure_accuracy",
     "measure_calibration",
+    "measure_labels",
     "measure_repeated",
     "measure_top",
     "plain",

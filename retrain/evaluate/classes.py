@@ -58,12 +58,12 @@ def class_numbers(
     guesses = scores.argmax(axis=1) if len(labels) else np.zeros(0, np.intp)
     areas = class_areas(scores, labels, independence)
     return tuple(
-        _one(name, labels == number, guesses == number, scores[:, number], areas[number], groups)
+        numbers_of(name, labels == number, guesses == number, scores[:, number], areas[number], groups)
         for number, name in enumerate(names)
     )
 
 
-def _one(
+def numbers_of(
     name: str,
     own: npt.NDArray[np.bool_],
     guessed: npt.NDArray[np.bool_],
@@ -71,6 +71,19 @@ def _one(
     area: Interval,
     groups: Indices | None,
 ) -> ClassNumbers:
+    """Measure one class, or one of several labels.
+
+    Args:
+        name: its name.
+        own: bool (N,), which photographs are of it.
+        guessed: bool (N,), which are taken for it.
+        scores: float32 (N,), of it.
+        area: under its ROC curve.
+        groups: intp (N,), number of each photograph's group; None where each stands alone.
+
+    Returns:
+        The numbers.
+    """
     curve, average = precision_recall(scores, own)
     shares = [_share(own & guessed, among, groups) for among in (own, guessed, own | guessed)]
     recall, precision, overlap = shares

@@ -18,6 +18,7 @@ from retrain.images import Floats, InputSpec, Pixels, decode_rgb, normalise, rea
 from retrain.litert import OpenModel, open_model, usable_cores
 
 Indices = npt.NDArray[np.intp]
+_Flags = npt.NDArray[np.bool_]
 # uint8 (H, W, 3), RGB, of the model's input size -> float32 (C,), probabilities.
 Scorer = Callable[[Pixels], Floats]
 
@@ -33,19 +34,25 @@ class Parity:
 
     Args:
         photographs: how many were compared.
-        agreeing: on how many both give the same first label.
-        ties: of the others, those whose two labels the reference holds to be as good as equal, see compare_scores.
+        agreeing: on how many both give the same first label; of several labels, the same ones.
+        ties: of the others, those whose labels the reference holds to be as good as equal, see compare_scores.
         largest_difference: of one label's score, 0 to 1; infinite where a score is not a number.
+        weakest: of several labels, the share of the photographs on which the one that differs most often is the same or
+            a tie, 0 to 1: each is a question of its own, so each is held to the limit, and a photograph with twenty
+            labels is not to be twenty times as strict. None where a photograph has one.
     """
 
     photographs: int
     agreeing: int
     ties: int
     largest_difference: float
+    weakest: float | None = None
 
     @property
     def agreement(self) -> float:
-        """Share of the photographs with the same first label, or one just as good, 0 to 1."""
+        """Share of the photographs with the same first label, or one just as good, 0 to 1; or the weakest label's."""
+        if self.weakest is not None:
+            return self.weakest
         return (self.agreeing + self.ties) / self.photographs
 
     def passes(self, max_difference: float, min_agreement: float) -> bool:
@@ -61,7 +68,7 @@ class Parity:
         return self.largest_difference <= max_difference and self.agreement >= min_agreement
 
 
-def compare_scores(reference: Floats, candidate: Floats, tie: float = 0.0) -> Parity:
+def compare_scores(reference: Floats, candidate: Floats, tie: float = 0.0, thresholds: Sequence[float] = ()) -> Parity:
     """Compare scores of the same photographs.
 
     Args:
@@ -69,18 +76,36 @@ def compare_scores(reference: Floats, candidate: Floats, tie: float = 0.0) -> Pa
         candidate: float32 (N, C).
         tie: the candidate's first label counts as a tie where the reference scores it at most this far below its own.
             An export that may differ by d can turn two labels round that are up to 2 d apart; nobody could tell which
-            of them is right.
+            of them is right. Of several labels, those are ties that the reference scores at most half of this from
+            their threshold.
+        thresholds: of the labels, where a photograph may have several: all of them are compared, not the first.
 
     Returns:
         How far they lie apart; an answer that is not a number agrees with nothing.
     """
     sound = np.isfinite(candidate).all(axis=1)
-    best, theirs = reference.argmax(axis=1), np.nan_to_num(candidate).argmax(axis=1)
-    same = (best == theirs) & sound
-    rows = np.arange(len(reference))
-    tied = ~same & sound & (reference[rows, best] - reference[rows, theirs] <= tie)
+    theirs = np.nan_to_num(candidate)
+    weakest = None
+    if len(thresholds):
+        alike, close = _compare_each(reference, theirs, tie, np.array(thresholds, np.float32))
+        same, tied = alike.all(axis=1), close.all(axis=1)
+        weakest = float((close & np.expand_dims(sound, 1)).mean(axis=0).min())
+    else:
+        same, tied = _compare_first(reference, theirs, tie)
+    same, tied = same & sound, ~same & tied & sound
     largest = float(np.abs(reference - candidate).max()) if sound.all() else float("inf")
-    return Parity(len(reference), int(same.sum()), int(tied.sum()), largest)
+    return Parity(len(reference), int(same.sum()), int(tied.sum()), largest, weakest)
+
+
+def _compare_first(reference: Floats, theirs: Floats, tie: float) -> tuple[_Flags, _Flags]:
+    best, other, rows = reference.argmax(axis=1), theirs.argmax(axis=1), np.arange(len(reference))
+    return best == other, reference[rows, best] - reference[rows, other] <= tie
+
+
+def _compare_each(reference: Floats, theirs: Floats, tie: float, thresholds: Floats) -> tuple[_Flags, _Flags]:
+    alike = (reference >= thresholds) == (theirs >= thresholds)
+    near = np.abs(reference - thresholds) <= tie / 2
+    return alike, alike | near
 
 
 def pixels_of(path: str, spec: InputSpec) -> Pixels:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from retrain import fsio
@@ -15,19 +16,30 @@ from retrain.exporters.parity import Indices, read_pixels
 from retrain.images import Floats, InputSpec, Pixels, deep_format, read_image_file
 from retrain.storage import is_url
 
+Truth = npt.NDArray[np.bool_]
+
 
 class Yardstick:
     """Photographs, each decoded once, as pixels and as files.
 
     Args:
         paths: of the photographs, or their URLs; at least one.
-        labels: intp (N,), the class of each.
+        labels: intp (N,), the class of each; of several labels, bool (N, C).
         spec: the model's input.
         folder: for what a child process is handed.
+        thresholds: of the labels, where a photograph may have several.
     """
 
-    def __init__(self, paths: Sequence[str], labels: Indices, spec: InputSpec, folder: Path) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: Indices | Truth,
+        spec: InputSpec,
+        folder: Path,
+        thresholds: Sequence[float] = (),
+    ) -> None:
         self.paths, self.labels, self.spec, self.folder = list(paths), labels, spec, folder
+        self._thresholds = np.array(thresholds, np.float32)
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -47,7 +59,7 @@ class Yardstick:
         return path
 
     def right(self, scores: Floats) -> int:
-        """Count the photographs whose first label is their class.
+        """Count the photographs whose first label is their class, or which get the very labels that they have.
 
         Args:
             scores: float32 (N, C).
@@ -55,6 +67,8 @@ class Yardstick:
         Returns:
             How many.
         """
+        if len(self._thresholds):
+            return int(((scores >= self._thresholds) == self.labels).all(axis=1).sum())
         return int((scores.argmax(axis=1) == self.labels).sum())
 
     def files(self, name: str) -> tuple[list[int], list[str]]:

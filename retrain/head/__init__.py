@@ -6,7 +6,8 @@ optimizers.py, choice.py (which step is kept) and reports.py (who is told); soft
 Solved: logistic.py (penalised.py, lbfgs.py, axes.py), cosine.py, knn.py; inner.py deals the folds that they choose by.
 checking.py lets no head pass that is no number. folds.py trains a head several times over for cross-validation,
 together.py several at once, learning.py on ever more photographs for the learning curve; choosing.py compares heads
-and backbones; multilabel.py is for photographs with several labels.
+and backbones; multilabel.py is for photographs with several labels, label_folds.py cross-validates
+it.
 """
 
 from retrain.head.choosing import Backbone, Choice, Photographs, choose_head, table_rows

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from retrain import fsio
 from retrain.console import printable
-from retrain.dataset.scan import Catalog, ImageRecord
+from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt
 from retrain.errors import UsageError, did_you_mean
 from retrain.getting.moves import carry, folder_fault

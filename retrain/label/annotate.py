@@ -80,7 +80,7 @@ def annotated(picture: Image.Image, row: Row) -> Image.Image:
 
 def _draw_panel(draw: ImageDraw.ImageDraw, left: int, row: Row) -> None:
     font, top = ImageFont.load_default(_FONT_SIZE), _MARGIN
-    if row.guesses and row.label != row.guesses[0].label:
+    if row.is_unknown:
         draw.text((left, top), UNKNOWN, _INK, font)
         top += _LINE
     for guess in row.guesses:

@@ -38,7 +38,9 @@ out, and what has to be assumed is said on standard error."""
 EPILOG = """\
 One photograph is printed as the original printed it. Of many, each is a row, in the order they were given; one that
 cannot be read is a row with its error, and the exit code is 9 then. Columns: path, label, score, label_2, score_2 and
-so on up to --top_k, with --evidence nearest, cosine to nearest_3, cosine_3, with --sets set (a JSON list), error. Exit
+so on up to --top_k, with --evidence nearest, cosine to nearest_3, cosine_3, with --sets set (a JSON list), error. A
+model that gives several labels (--multi_label) has all of them in label, with ';' between, or (none), and in JSON also
+as labels, with their scores. Exit
 codes: 0 done, 2 something asked for cannot be done, 3 the one photograph cannot be read, 6 model file, 9 done but for
 some photographs, 130 Ctrl-C (0 with --watch), 143 SIGTERM."""
 
@@ -121,7 +123,8 @@ FLAGS = {
         OUT, 5, read=int, low=1, high=10_000, metavar="N",
     ),
     "min_score": LabelFlag(
-        "a photograph whose best score is lower has the label 'unknown'; its score stays the best one; 0: none has",
+        "a photograph whose best score is lower has the label 'unknown'; its score stays the best one; 0: none has. Of "
+        "a model that gives several labels: from what score on each is given, in place of its own threshold",
         OUT, unset=_AS_SAID, read=float, low=0, high=1, metavar="X",
     ),
     "min_cosine": LabelFlag(

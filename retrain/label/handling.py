@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from retrain.bundle import Bundle
 from retrain.classifier import Classifier
-from retrain.errors import ImageError
+from retrain.errors import ImageError, UsageError
 from retrain.label.flags import LabelConfig
 from retrain.label.judging import Judge, Judged
 from retrain.label.rows import Row, Tally, row_of
@@ -51,9 +51,17 @@ def steps_of(config: LabelConfig, classifier: Classifier) -> list[Step]:
 
     Returns:
         In the order in which it is done; nothing is written yet.
+
+    Raises:
+        UsageError: photographs are to be sorted, and the model may give one several labels.
     """
     steps: list[Step] = []
     if config.sort_into is not None:
+        if classifier.bundle.thresholds:
+            raise UsageError(
+                f"got --sort_into, which has one folder for each photograph, and {config.graph}, which may give it "
+                "several labels; leave --sort_into away"
+            )
         from retrain.label.sorting import Sorter
 
         steps.append(Sorter(config.sort_into, classifier.bundle.labels, links=config.sort_links))

@@ -35,11 +35,14 @@ class Judged(Result):
         nearest: the training photographs most alike to it, nearest first; empty where that cannot be told.
         is_far: whether it is less like them than the model's threshold, or --min_cosine.
         label_set: the labels one of which is right as often as the model promises, best first; None: not asked for.
+        given: of a model that gives several labels, those whose score is at least its threshold, best first; None: of
+            one that gives one.
     """
 
     nearest: tuple[Neighbour, ...] = ()
     is_far: bool = False
     label_set: tuple[str, ...] | None = None
+    given: tuple[Guess, ...] | None = None
 
 
 class Judge:
@@ -47,7 +50,7 @@ class Judge:
 
     Args:
         classifier: the model.
-        config: evidence, sets, min_cosine and top_k.
+        config: evidence, sets, min_cosine, top_k and, in place of the thresholds of several labels, min_score.
 
     Raises:
         UsageError: evidence or sets are asked for, and the model has none.
@@ -59,6 +62,8 @@ class Judge:
         self._asked = config.evidence or bool(config.min_cosine)
         self._rule = _rule_of(classifier, config) if config.sets else None
         self._min_cosine = config.min_cosine or 0.0
+        own, count = classifier.bundle.thresholds, len(classifier.bundle.labels)
+        self._thresholds = own if not own or config.min_score is None else (config.min_score,) * count
         self._memory = self._remember()
         self._lock, self._told = threading.Lock(), False
 
@@ -82,7 +87,8 @@ class Judge:
         labels = self.classifier.bundle.labels
         guesses = tuple(Guess(labels[i], float(scores[i])) for i in order[: self._config.top_k])
         path = image if isinstance(image, str) else None
-        return Judged(index, path, guesses, None, nearest, is_far, self._set(scores, order))
+        given = tuple(self.classifier.labels_of(scores, self._thresholds)) if self._thresholds else None
+        return Judged(index, path, guesses, None, nearest, is_far, self._set(scores, order), given)
 
     def judge_or_error(self, numbered: tuple[int, ImageLike]) -> Judged:
         """Judge one of many photographs.
@@ -165,6 +171,11 @@ def _may_read(place: Path, asked: bool) -> bool:
 def _rule_of(classifier: Classifier, config: LabelConfig) -> SetRule:
     from retrain.insight.sets import rule_of
 
+    if classifier.bundle.thresholds:
+        raise UsageError(
+            f"got --sets, which hold the one right label, and {config.graph}, which gives each label by itself; leave "
+            "--sets away"
+        )
     rule = rule_of(classifier.bundle.sets, config.graph)
     if rule is None:
         raise UsageError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from retrain.bundle import BETWEEN, NO_LABEL
 from retrain.classifier import Guess, Result
 from retrain.errors import ImageError, PartError
 from retrain.label.judging import Judged
@@ -30,13 +31,15 @@ class Row:
     Args:
         path: as it was given; "-" for standard input.
         label: the best guess's; "unknown" when its score is too low or it is too little like the training photographs;
-            None when there is an error.
+            None when there is an error. Of a model that gives several, all of them with ';' between, or NO_LABEL.
         score: of the best guess, 0 to 1; None when it could not be read.
         guesses: best first, --top_k of them.
         error: what went wrong; None when nothing did.
         nearest: training photographs most alike to it, nearest first; empty where that cannot be told.
         is_far: whether it is too little like them.
         label_set: the labels one of which is right as often as promised, best first; None where none was asked for.
+        given: of a model that gives several labels, those over their thresholds, best first, none where the photograph
+            is unknown; None: of one that gives one.
     """
 
     path: str
@@ -47,6 +50,14 @@ class Row:
     nearest: tuple[Neighbour, ...] = ()
     is_far: bool = False
     label_set: tuple[str, ...] | None = None
+    given: tuple[Guess, ...] | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there are guesses, and none of them counts."""
+        if self.given is not None:
+            return self.is_far
+        return bool(self.guesses) and self.label != self.guesses[0].label
 
     def cells(self, top_k: int, more: Sequence[str] = ()) -> list[str | float | None]:
         """Lay it out as the columns that `columns` names.
@@ -103,7 +114,7 @@ def row_of(path: str, result: Result, min_score: float) -> Row:
     Args:
         path: of the photograph.
         result: what came of it.
-        min_score: below it the label is "unknown".
+        min_score: below it the label is "unknown", where the model gives one.
 
     Returns:
         The row.
@@ -112,9 +123,18 @@ def row_of(path: str, result: Result, min_score: float) -> Row:
         return Row(path, None, None, (), str(result.error))
     best, judged = result.guesses[0], result if isinstance(result, Judged) else None
     is_far = judged is not None and judged.is_far
+    if judged is not None and judged.given is not None:
+        return _several(path, judged)
     label = UNKNOWN if is_far or best.score < min_score else best.label
     row = Row(path, label, best.score, result.guesses, is_far=is_far)
     return row if judged is None else replace(row, nearest=judged.nearest, label_set=judged.label_set)
+
+
+def _several(path: str, judged: Judged) -> Row:
+    given = () if judged.is_far else judged.given or ()
+    label = UNKNOWN if judged.is_far else BETWEEN.join(one.label for one in given) or NO_LABEL
+    score, nearest = judged.guesses[0].score, judged.nearest
+    return Row(path, label, score, judged.guesses, nearest=nearest, is_far=judged.is_far, given=given)
 
 
 class Tally:

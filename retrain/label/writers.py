@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
+from retrain.classifier import Guess
 from retrain.console import printable
 from retrain.label.flags import LabelConfig
 from retrain.label.rows import EVIDENCE, SET, UNKNOWN, Row, columns, rounded
@@ -155,10 +156,13 @@ def answer_lines(row: Row, more: Sequence[str] = ()) -> list[str]:
         more: columns of EVIDENCE and SET that are asked for.
 
     Returns:
-        A line a guess; before them "unknown" where the best one does not count, with the most alike training
-        photograph where that is why; behind them the set and the nearest photographs, where they are asked for.
+        A line a guess; before them the labels over their thresholds, where the model gives several, or "unknown" where
+        the best one does not count, with the most alike training photograph where that is why; behind them the set and
+        the nearest photographs, where they are asked for.
     """
-    lines = [_unknown_line(row)] if row.guesses and row.label != row.guesses[0].label else []
+    lines = [_unknown_line(row)] if row.is_unknown else []
+    if row.given is not None and not row.is_unknown:
+        lines.append(_given_line(row.given))
     lines += [f"{printable(guess.label)} (score={guess.score:.5f})" for guess in row.guesses]
     if SET in more and row.label_set is not None:
         lines.append(f"set: {', '.join(map(printable, row.label_set))}")
@@ -167,6 +171,11 @@ def answer_lines(row: Row, more: Sequence[str] = ()) -> list[str]:
             f"nearest: {printable(one.path)} ({printable(one.label)}, cosine={one.cosine:.2f})" for one in row.nearest
         ]
     return lines
+
+
+def _given_line(given: Sequence[Guess]) -> str:
+    said = ", ".join(f"{printable(one.label)} {one.score:.2f}" for one in given)
+    return f"labels: {said or 'none over its threshold'}"
 
 
 def _unknown_line(row: Row) -> str:
@@ -194,6 +203,8 @@ def _json(row: Row, more: Sequence[str]) -> str:
         "guesses": guesses,
         "error": row.error,
     }
+    if row.given is not None:
+        facts["labels"] = [{"label": one.label, "score": rounded(one.score)} for one in row.given]
     if SET in more:
         facts[SET] = row.label_set
     if EVIDENCE[0] in more:

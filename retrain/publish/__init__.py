@@ -7,7 +7,7 @@ of_run.py does all that with what a run came to, and earlier.py finds what one l
 card.py the model card.
 """
 
-from retrain.publish.card import model_card
+from retrain.publish.card import label_card, model_card
 from retrain.publish.describing import describe, is_repetition, versions
 from retrain.publish.exporting import Compared, Export, export_formats, raise_for_failures, record_path
 from retrain.publish.exports_file import Record, Row, read_record, write_record
@@ -15,7 +15,7 @@ from retrain.publish.metrics import add_metrics, write_metrics
 from retrain.publish.model import make_model, remove_old_exports, write_model
 from retrain.publish.naming import beside, place_of
 from retrain.publish.of_run import Saved, Training, formats_of, save_exports, save_model
-from retrain.publish.predictions import predictions_csv
+from retrain.publish.predictions import label_predictions_csv, labels_text, predictions_csv
 
 __all__ = [
     "Compared",
@@ -30,6 +30,9 @@ __all__ = [
     "export_formats",
     "formats_of",
     "is_repetition",
+    "label_card",
+    "label_predictions_csv",
+    "labels_text",
     "make_model",
     "model_card",
     "place_of",

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
 
 from retrain.config import RunConfig
 from retrain.console import printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION
-from retrain.evaluate import Growth, Interval, Numbers
+from retrain.evaluate import ClassNumbers, Growth, Interval, LabelNumbers, Numbers
 from retrain.publish.of_run import Training
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
@@ -34,17 +35,61 @@ def model_card(training: Training, test: Numbers, crossed: Numbers | None, growt
     Returns:
         Markdown; names of people's files and classes are escaped. Of the same training always the same.
     """
+    numbers = [
+        _numbers("Cross-validation, by heads that had not seen the photographs", crossed),
+        _numbers("Final test", test),
+        _classes((crossed or test).classes if (crossed or test).accuracy.count else ()),
+        _growth(growth),
+    ]
+    return card_of(training, sentence, numbers, test.accuracy.count, is_crossed=crossed is not None)
+
+
+def label_card(training: Training, test: LabelNumbers, crossed: LabelNumbers | None, sentence: str) -> str:
+    """Write the card of a model that gives a photograph several labels.
+
+    Args:
+        training: what the model is made of.
+        test: numbers of the final test.
+        crossed: of cross-validation; None when it was left out.
+        sentence: the plain sentence.
+
+    Returns:
+        Markdown, as of model_card.
+    """
+    best = crossed or test
+    numbers = [
+        _label_numbers("Cross-validation, by heads and thresholds that had not seen the photographs", crossed),
+        _label_numbers("Final test", test),
+        _classes(best.labels if best.exact.count else (), "label"),
+        _thresholds(training),
+    ]
+    # It names a label, which is a stranger's text.
+    return card_of(training, escaped(sentence), numbers, test.exact.count, is_crossed=crossed is not None)
+
+
+def card_of(
+    training: Training, sentence: str, numbers: Sequence[Sequence[str]], tested: int, *, is_crossed: bool
+) -> str:
+    """Put a card together.
+
+    Args:
+        training: what the model is made of.
+        sentence: the plain sentence, as Markdown.
+        numbers: lines of each part that says how good it is.
+        tested: photographs of the final test.
+        is_crossed: whether there was cross-validation.
+
+    Returns:
+        Markdown.
+    """
     parts = [
         ["# Model card"],
         _details(training),
         _use(training),
         _data(training),
         ["## How good it is", "", sentence],
-        _numbers("Cross-validation, by heads that had not seen the photographs", crossed),
-        _numbers("Final test", test),
-        _classes(crossed or test),
-        _growth(growth),
-        _limits(training, test, crossed),
+        *numbers,
+        _limits(training, tested, is_crossed=is_crossed),
         _repeat(training),
     ]
     return "\n".join(line for part in parts for line in [*part, ""] if part).rstrip("\n") + "\n"
@@ -101,6 +146,12 @@ def _use(training: Training) -> list[str]:
     names = training.features.catalog.labels
     shown = ", ".join(escaped(name) for name in names[:_MOST_CLASSES])
     more = f" and {len(names) - _MOST_CLASSES} more" if len(names) > _MOST_CLASSES else ""
+    if training.bundle.thresholds:
+        return [
+            "## What it is for",
+            "",
+            f"To say which of these labels a photograph has, each by itself, several or none: {shown}{more}.",
+        ]
     return [
         "## What it is for",
         "",
@@ -111,16 +162,18 @@ def _use(training: Training) -> list[str]:
 
 def _data(training: Training) -> list[str]:
     catalog, split = training.features.catalog, training.split
-    counts = catalog.count_by_label()
+    counts = catalog.count_with_label()
     sides = [len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING)]
+    several = bool(training.bundle.thresholds)
+    noun, what = ("label", "choose thresholds") if several else ("class", "choose the step")
     lines = [
         "## What it was trained on",
         "",
         f"{len(catalog.records)} photographs under {escaped(str(catalog.root))}: {sides[0]} to train on, {sides[1]} to "
-        f"choose the step, {sides[2]} for the final test. {len(training.features.skipped)} files could not be read. "
+        f"{what}, {sides[2]} for the final test. {len(training.features.skipped)} files could not be read. "
         f"SHA-256 of the split: `{training.bundle.split_sha256}`.",
         "",
-        "| class | photographs |",
+        f"| {noun} | photographs |",
         "|---|---|",
         *(f"| {escaped(name)} | {counts[number]} |" for number, name in enumerate(catalog.labels[:_MOST_CLASSES])),
     ]
@@ -159,17 +212,47 @@ def _numbers(title: str, numbers: Numbers | None) -> list[str]:
     ]
 
 
-def _classes(numbers: Numbers) -> list[str]:
-    if not numbers.accuracy.count:
+def _label_numbers(title: str, numbers: LabelNumbers | None) -> list[str]:
+    if numbers is None or not numbers.exact.count:
+        return []
+    exact, area = numbers.exact, numbers.roc_auc
+    return [
+        f"### {title} ({exact.count} photographs)",
+        "",
+        "| | value (95 % interval) |",
+        "|---|---|",
+        f"| mean average precision | {100 * numbers.mean_average_precision:.1f} % |",
+        f"| mean F1 | {100 * numbers.macro_f1:.1f} % |",
+        f"| every label right | {Interval(exact.value, exact.low, exact.high).text()} |",
+        f"| single answers that are wrong (Hamming loss) | {numbers.hamming_loss.text()} |",
+        *([] if area is None else [f"| area under the ROC curve, mean over labels | {area.text()} |"]),
+        *(f"\n{note[:1].upper()}{note[1:]}." for note in numbers.notes),
+    ]
+
+
+def _thresholds(training: Training) -> list[str]:
+    bundle = training.bundle
+    rows = list(zip(bundle.labels, bundle.thresholds, strict=True))[:_MOST_CLASSES]
+    return [
+        "### From what score on a label is given",
+        "",
+        "| label | threshold |",
+        "|---|---|",
+        *(f"| {escaped(name)} | {threshold:.3f} |" for name, threshold in rows),
+    ]
+
+
+def _classes(classes: Sequence[ClassNumbers], noun: str = "class") -> list[str]:
+    if not classes:
         return []
     return [
-        "### Class by class",
+        f"### {noun.capitalize()} by {noun}",
         "",
-        "| class | photographs | recall | precision | F1 |",
+        f"| {noun} | photographs | recall | precision | F1 |",
         "|---|---|---|---|---|",
         *(
             f"| {escaped(one.label)} | {one.count} | {_cell(one.recall)} | {_cell(one.precision)} | {_cell(one.f1)} |"
-            for one in numbers.classes[:_MOST_CLASSES]
+            for one in classes[:_MOST_CLASSES]
         ),
     ]
 
@@ -184,7 +267,7 @@ def _growth(growth: Growth | None) -> list[str]:
     return ["### More photographs", "", " ".join(escaped(sentence) for sentence in growth.sentences)]
 
 
-def _limits(training: Training, test: Numbers, crossed: Numbers | None) -> list[str]:
+def _limits(training: Training, tested: int, *, is_crossed: bool) -> list[str]:
     lines = [
         "## Where it ends",
         "",
@@ -192,9 +275,9 @@ def _limits(training: Training, test: Numbers, crossed: Numbers | None) -> list[
         "Nothing was measured of any other.",
         "- Whom it may harm, and whether the photographs may be used, is for those to say who took and chose them.",
     ]
-    if test.accuracy.count < 100:
-        lines.append(f"- The final test has {test.accuracy.count} photographs: its accuracy is a rough figure.")
-    if crossed is None:
+    if tested < 100:
+        lines.append(f"- The final test has {tested} photographs: its accuracy is a rough figure.")
+    if not is_crossed:
         lines.append("- Cross-validation was left out, so that nothing is known of the photographs trained on.")
     if training.split.groups is None:
         lines.append(

@@ -20,7 +20,7 @@ from retrain.modelfile import read_tflite_bundle
 
 DISTRIBUTION = "retrain-photos"
 # Of a description, what is known only after the training.
-_LEARNED = ("date", "head_step", "temperature", "unknown", "sets")
+_LEARNED = ("date", "head_step", "temperature", "unknown", "sets", "thresholds")
 
 
 def describe(

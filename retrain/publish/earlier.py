@@ -18,12 +18,14 @@ from retrain.bundle import Bundle
 from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_MB, archive_kind
 from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, find_folder
+from retrain.dataset.several import SEPARATOR
 from retrain.dataset.sides import SIDE_NAMES
 from retrain.dataset.unpacking import step_into
 from retrain.errors import ModelError, UsageError
 from retrain.exporters.litert.int8 import calibration_rows
 from retrain.exporters.making import Source
 from retrain.exporters.parity import Indices, parity_rows
+from retrain.exporters.yardstick import Truth
 from retrain.modelfile import read_graph_bundle
 from retrain.publish.exporting import Compared, record_path
 from retrain.publish.exports_file import Record, read_record
@@ -79,7 +81,9 @@ class EarlierRun:
         testing = self._side(TESTING)
         chosen = parity_rows(testing, len(self.rows), self.seed)
         digest = hashlib.sha256(b"".join(bytes.fromhex(self.rows[i]["sha256"]) for i in chosen)).hexdigest()
-        return Compared(self._paths(chosen), self._labels()[chosen], digest, words_for(len(chosen), len(testing)))
+        words, thresholds = words_for(len(chosen), len(testing)), self.bundle.thresholds
+        labels = self._truth()[chosen] if thresholds else self._labels()[chosen]
+        return Compared(self._paths(chosen), labels, digest, words, thresholds)
 
     def source(self, weights: Path | None) -> Source:
         """Say what exports are made of.
@@ -118,8 +122,18 @@ class EarlierRun:
         )
 
     def _labels(self) -> Indices:
+        """The class of each photograph; of several labels the rarest, as in the run's catalog."""
+        truth = self._truth()
+        rarest: Indices = np.where(truth, truth.sum(axis=0), len(truth) + 1).argmin(axis=1)
+        return rarest
+
+    def _truth(self) -> Truth:
         number = {label: index for index, label in enumerate(self.bundle.labels)}
-        return np.array([number[row["label"]] for row in self.rows], np.intp)
+        truth = np.zeros((len(self.rows), len(number)), np.bool_)
+        for index, row in enumerate(self.rows):
+            labels = row["label"].split(SEPARATOR) if self.bundle.thresholds else [row["label"]]
+            truth[index, [number[label] for label in labels]] = True
+        return truth
 
     def _side(self, side: int) -> Indices:
         return np.array([i for i, row in enumerate(self.rows) if row["split"] == SIDE_NAMES[side]], np.intp)

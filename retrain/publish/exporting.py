@@ -19,7 +19,7 @@ from retrain.exporters.child.scoring import UNREAD
 from retrain.exporters.making import Answers, Source, answers_of, answers_to_files, describe_tools, make
 from retrain.exporters.parity import Indices, Parity, compare_scores, score_all, tflite_scorer
 from retrain.exporters.worker import TensorFlowWorker
-from retrain.exporters.yardstick import Yardstick
+from retrain.exporters.yardstick import Truth, Yardstick
 from retrain.images import Floats, InputSpec
 from retrain.publish.exports_file import Record, Row, fingerprint, with_row, write_record
 from retrain.publish.model import Model
@@ -47,15 +47,17 @@ class Compared:
 
     Args:
         paths: where they lie; at least one.
-        labels: intp (N,), the class of each.
+        labels: intp (N,), the class of each; of several labels, bool (N, C).
         sha256: over the hashes of their contents.
         words: which they are.
+        thresholds: of the labels, where a photograph may have several; all of them are compared then.
     """
 
     paths: tuple[str, ...]
-    labels: Indices
+    labels: Indices | Truth
     sha256: str
     words: str
+    thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def measure_base(export: Export, model: Model, record: Record | None, expected: 
             scale.measure(name, folder / f"model{FORMATS[name].ending}", expected) for name in ("tflite", "graph")
         ]
         rows = tuple(reversed(measured))
-    tell_header(export.compared.words, export.console)
+    tell_header(export.compared, export.console)
     for row in rows:
         tell_row(row, export.console)
     _raise_for([row for row in rows if row.format == "tflite"], "nothing was written; an earlier model is as it was")
@@ -135,7 +137,7 @@ def export_formats(export: Export, formats: Sequence[str], source: Source, recor
     with fsio.staging(Path(export.output_graph).parent) as folder:
         _tell_sky(export, wanted)
         scale = _Scale(export, folder, source.tflite.read_bytes())
-        tell_header(export.compared.words, export.console)
+        tell_header(export.compared, export.console)
         for name in wanted:
             place, target = folder / f"model{FORMATS[name].ending}", place_of(export.output_graph, name)
             make(name, source, export.worker, place)
@@ -168,17 +170,16 @@ def raise_for_failures(record: Record, formats: Sequence[str]) -> None:
     )
 
 
-def tell_header(photographs: str, console: Console) -> None:
+def tell_header(compared: Compared, console: Console) -> None:
     """Print the head of the table of exports.
 
     Args:
-        photographs: which they are compared on.
+        compared: the photographs that they are compared on.
         console: where to say it.
     """
-    console.line(f"Exports, run on {photographs}:")
-    console.line(
-        f"  {'format':<12} {'MB':>6} {'ms':>6} {'accuracy':>8}  largest difference of a score, same first label"
-    )
+    right, same = ("all right", "same labels") if compared.thresholds else ("accuracy", "same first label")
+    console.line(f"Exports, run on {compared.words}:")
+    console.line(f"  {'format':<12} {'MB':>6} {'ms':>6} {right:>8}  largest difference of a score, {same}")
 
 
 def tell_row(row: Row, console: Console) -> None:
@@ -215,7 +216,8 @@ class _Scale:
 
     def __init__(self, export: Export, folder: Path, tflite: bytes) -> None:
         self._export, self._folder = export, folder
-        self._yardstick = Yardstick(export.compared.paths, export.compared.labels, export.spec, folder)
+        compared = export.compared
+        self._yardstick = Yardstick(compared.paths, compared.labels, export.spec, folder, compared.thresholds)
         self._tflite = tflite
 
     @cached_property
@@ -231,7 +233,7 @@ class _Scale:
         reference = self._reference if expected is None or name != "tflite" else expected
         # Reduced precision is held to the plain count.
         tie = 2 * entry.max_difference if entry.min_agreement == 1 else 0.0
-        parity = compare_scores(reference, answers.scores, tie)
+        parity = compare_scores(reference, answers.scores, tie, self._export.compared.thresholds)
         files = self._files(name, place) if entry.decodes else _Fed()
         return self._row(entry, place, answers, parity, files, reference is self._reference)
 
@@ -244,9 +246,8 @@ class _Scale:
         unread = int((~read).sum())
         if unread == len(numbers):
             return _Fed(unread=unread)
-        return _Fed(
-            compare_scores(self._reference[np.array(numbers)[read]], scores[read], 2 * MAX_DIFFERENCE_DECODED), unread
-        )
+        reference, thresholds = self._reference[np.array(numbers)[read]], self._export.compared.thresholds
+        return _Fed(compare_scores(reference, scores[read], 2 * MAX_DIFFERENCE_DECODED, thresholds), unread)
 
     def _row(self, entry: Format, place: Path, answers: Answers, parity: Parity, fed: _Fed, own: bool) -> Row:
         sha256, size = fingerprint(place)
@@ -297,7 +298,7 @@ def _words(row: Row) -> str:
     if row.files:
         files = f"; from files {row.files_agreeing} of {row.files}, {row.files_largest_difference:.2g} apart"
     return (
-        f"{row.format} does not answer as the model does: the same first label on {row.agreeing} of {row.photographs} "
+        f"{row.format} does not answer as the model does: the same answer on {row.agreeing} of {row.photographs} "
         f"photographs, scores at most {row.largest_difference:.2g} apart{files}; expected {100 * row.min_agreement:g} "
         f"% and {row.max_difference:g}"
     )

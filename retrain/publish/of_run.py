@@ -155,7 +155,10 @@ def _compared(training: Training) -> tuple[Compared, Indices]:
     rows = parity_rows(testing, len(features.sha256s), training.config.seed)
     digest = hashlib.sha256(b"".join(features.sha256s[row] for row in rows)).hexdigest()
     words = words_for(len(rows), len(testing))
-    return Compared(_paths(features, rows), labels_of(features)[rows], digest, words), rows
+    paths, thresholds = _paths(features, rows), training.bundle.thresholds
+    if thresholds:
+        return Compared(paths, features.catalog.targets()[rows] == 1, digest, words, thresholds), rows
+    return Compared(paths, labels_of(features)[rows], digest, words), rows
 
 
 def words_for(compared: int, testing: int) -> str:

@@ -253,6 +253,7 @@ class ReportFacts:
         heat_sentence: how they were made.
         missing: section -> sentence that says how to get it, in place of the report's own; sections are those of
             retrain.report.page.SECTIONS.
+        shown_as: what is said of photographs that are in no judgement, behind the name of their class.
     """
 
     title: str
@@ -274,3 +275,4 @@ class ReportFacts:
     heat: tuple[Heat, ...] | None = None
     heat_sentence: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
+    shown_as: str = "not judged"

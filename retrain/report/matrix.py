@@ -138,7 +138,7 @@ def unjudged(facts: ReportFacts, pictures: Pictures) -> Html:
     for number, label in enumerate(facts.classes):
         rows = rest[labels[rest] == number].tolist()
         if rows:
-            head = tag("summary", tag("span", name(label), ", not judged"), tag("small", counted(len(rows))))
+            head = tag("summary", tag("span", name(label), f", {facts.shown_as}"), tag("small", counted(len(rows))))
             tiles = tile_list(rows, [""] * len(rows), facts.photographs.names, pictures, is_home=True)
             lists.append(tag("details", head, tag("div", tiles, class_="inside"), class_="photos"))
     return tag("div", *lists, class_="cells") if lists else Html()

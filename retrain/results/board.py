@@ -15,14 +15,17 @@ from retrain.evaluate import Numbers
 from retrain.head import Floats
 from retrain.images import decode_upright, resize_rgb
 from retrain.judging import Judgement
+from retrain.litert import usable_cores
 from retrain.publish import Training
 from retrain.report.thumbnails import ReadPhotograph
-from retrain.summaries.results import Outcome
+from retrain.summaries.projector import MAX_POINTS, sample
+from retrain.summaries.results import Outcome, write_results
+from retrain.threads import in_order
 
 # Of a photograph that was taken for something else, and on the map; pixels.
 THUMBNAIL = 96
 # Runs are told apart by what shaped the model, not by where its files lie.
-_SHAPING = (
+SHAPING = (
     "architecture", "head", "how_many_training_steps", "learning_rate", "train_batch_size", "weight_decay", "seed",
     "testing_percentage", "validation_percentage", "split_rule", "flip_left_right", "random_crop", "random_scale",
     "random_brightness", "random_quarter_turns", "random_colour",
@@ -48,7 +51,7 @@ def outcome_of(training: Training, found: Judgement) -> Outcome:
         scores=_held_out_scores(found, len(features.sha256s)),
         kind="final test" if found.cooled is None else "cross-validated",
         step=training.head.step,
-        settings={**{name: config[name] for name in _SHAPING}, "architecture": training.bundle.architecture},
+        settings={**{name: config[name] for name in SHAPING}, "architecture": training.bundle.architecture},
         metrics=_metrics(found),
         summary=_summary(found),
     )
@@ -87,6 +90,21 @@ def _row(name: str, numbers: Numbers | None) -> str:
         return ""
     one = numbers.accuracy
     return f"| {name} | {100 * one.value:.1f} % | {100 * one.low:.1f} to {100 * one.high:.1f} % | {one.count} |\n"
+
+
+def write_board(training: Training, outcome: Outcome, read: ReadPhotograph) -> None:
+    """Write what TensorBoard shows.
+
+    Args:
+        training: what the model is made of.
+        outcome: what is shown.
+        read: gives the bytes of a photograph.
+    """
+    threads = training.config.threads or usable_cores()
+    shown = sample(labels_of(training.features), MAX_POINTS).tolist()
+    made = in_order(lambda row: thumbnail_of(read, row), shown, threads, 4 * threads)
+    small = dict(zip(shown, made, strict=True))
+    write_results(training.config.summaries_dir, outcome, training.features.rows, small.get)
 
 
 def thumbnail_of(read: ReadPhotograph, row: int) -> bytes | None:

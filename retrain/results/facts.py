@@ -10,7 +10,7 @@ import numpy as np
 
 from retrain import report
 from retrain.bottlenecks import labels_of
-from retrain.evaluate import Calibration, Growth, Numbers
+from retrain.evaluate import Calibration, ClassNumbers, Growth, Numbers
 from retrain.insight.gain import Insight
 from retrain.judging import Judgement
 from retrain.publish import Training
@@ -49,7 +49,7 @@ def facts_of(
         figures=figures_of(found),
         notes=(*training.split.notes, *insight.notes),
         judged=judged_of(found),
-        class_numbers=class_numbers_of(numbers),
+        class_numbers=class_numbers_of(numbers.classes),
         calibration=calibration_of(numbers),
         learning=None if found.growth is None else learning_of(found.growth),
         suspects=suspects_of(training, insight),
@@ -130,18 +130,18 @@ def judged_of(found: Judgement) -> tuple[report.Judged, ...]:
     return tuple(made)
 
 
-def class_numbers_of(numbers: Numbers) -> report.ClassNumbers:
+def class_numbers_of(classes: Sequence[ClassNumbers]) -> report.ClassNumbers:
     """Give recall, precision and F1 of each class with their intervals.
 
     Args:
-        numbers: what scores come to.
+        classes: the numbers of each.
 
     Returns:
         The same as arrays.
     """
-    three = [[(i.value, i.low, i.high) for i in (one.recall, one.precision, one.f1)] for one in numbers.classes]
+    three = [[(i.value, i.low, i.high) for i in (one.recall, one.precision, one.f1)] for one in classes]
     recall, precision, f1 = np.moveaxis(np.array(three, np.float64), 1, 0)
-    counts = np.array([one.count for one in numbers.classes], np.intp)
+    counts = np.array([one.count for one in classes], np.intp)
     return report.ClassNumbers("With 95 % intervals.", counts, recall, precision, f1)
 
 

@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrain import fsio, report
-from retrain.bottlenecks import labels_of
 from retrain.console import Console, printable
 from retrain.judging import Judgement
-from retrain.litert import usable_cores
 from retrain.publish import Training, add_metrics, beside
-from retrain.report.thumbnails import ReadPhotograph
-from retrain.results.board import outcome_of, thumbnail_of
+from retrain.results.board import outcome_of, write_board
 from retrain.results.discovering import Discovery
 from retrain.results.facts import facts_of
-from retrain.summaries.projector import MAX_POINTS, sample
-from retrain.summaries.results import write_results
-from retrain.threads import in_order
 
 REPORT = "report.html"
 
@@ -56,18 +50,10 @@ def show(
     add_metrics(metrics, {"insight": discovery.insight.facts(features.catalog.labels)})
     written = (metrics, *(beside(config.output_graph, ending) for ending in (".predictions.csv", ".model_card.md")))
     read = report.reader([features.catalog.full_path(record) for record in features.catalog.records])
-    _show_on_board(training, found, read)
+    write_board(training, outcome_of(training, found), read)
     if not config.report:
         return written
     page = report.report_html(facts_of(training, found, discovery.insight, near), read, config.threads)
     path = report_path(config.output_graph)
     fsio.write_bytes(path, page)
     return (*written, str(path))
-
-
-def _show_on_board(training: Training, found: Judgement, read: ReadPhotograph) -> None:
-    threads = training.config.threads or usable_cores()
-    shown = sample(labels_of(training.features), MAX_POINTS).tolist()
-    made = in_order(lambda row: thumbnail_of(read, row), shown, threads, 4 * threads)
-    small = dict(zip(shown, made, strict=True))
-    write_results(training.config.summaries_dir, outcome_of(training, found), training.features.rows, small.get)

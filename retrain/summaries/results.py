@@ -30,6 +30,21 @@ THRESHOLDS, MOST_ERRORS = 127, 24
 Setting = str | int | float | bool
 
 
+@dataclass(frozen=True, eq=False)
+class Several:
+    """What there is of photographs with several labels each.
+
+    Args:
+        truth: bool (N, C), which have which.
+        texts: all labels of each.
+        guesses: all labels that each was given by a head that has not seen it; empty where there is none such.
+    """
+
+    truth: npt.NDArray[np.bool_]
+    texts: Sequence[str]
+    guesses: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a training.
@@ -45,6 +60,8 @@ class Outcome:
         settings: flags and their values.
         metrics: name -> value, what runs are compared by.
         summary: Markdown, a few lines.
+        several: where a photograph may have several labels; ``labels`` are the rarest of each then, by which the map is
+            coloured, and there is no confusion of one with another.
     """
 
     names: tuple[str, ...]
@@ -57,6 +74,7 @@ class Outcome:
     settings: Mapping[str, Setting]
     metrics: Mapping[str, float]
     summary: str
+    several: Several | None = None
 
 
 def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: Thumbnail) -> None:
@@ -73,15 +91,21 @@ def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: T
 
     place = Path(folder) / RESULTS
     file = EventFile(place)
-    values = [*_settings(outcome), *_curves(outcome), _confusion(outcome), *_errors(outcome, thumbnail)]
-    values.append(_text("summary", outcome.summary))
+    values = [*_settings(outcome), *_curves(outcome), _text("summary", outcome.summary)]
+    if outcome.several is None:
+        values += [_confusion(outcome), *_errors(outcome, thumbnail)]
     file.add(outcome.step, outcome.metrics)
     file.write(Event(step=outcome.step, summary=Summary(value=values)))
     file.close()
-    guesses = _guesses(outcome)
-    columns = {"photograph": outcome.paths, "label": [outcome.names[label] for label in outcome.labels],
-               "used for": outcome.sides, "guess": guesses}  # fmt: skip
+    texts, guesses = _texts(outcome)
+    columns = {"photograph": outcome.paths, "label": texts, "used for": outcome.sides, "guess": guesses}
     write_projector(place, rows, columns, outcome.labels, thumbnail)
+
+
+def _texts(outcome: Outcome) -> tuple[Sequence[str], Sequence[str]]:
+    if outcome.several is not None:
+        return outcome.several.texts, outcome.several.guesses
+    return [outcome.names[label] for label in outcome.labels], _guesses(outcome)
 
 
 def _guesses(outcome: Outcome) -> list[str]:
@@ -117,10 +141,12 @@ def _curves(outcome: Outcome) -> list[Any]:
     from tensorboard.plugins.pr_curve.plugin_data_pb2 import PrCurvePluginData
 
     held = _held_out(outcome)
-    scores, labels = outcome.scores[held], outcome.labels[held]
+    several = outcome.several
+    truth = np.equal.outer(outcome.labels, np.arange(len(outcome.names))) if several is None else several.truth
+    scores, own = outcome.scores[held], truth[held]
     data = PrCurvePluginData(num_thresholds=THRESHOLDS)
     return [
-        _tensor(f"pr_curve/{printable(name)}", "pr_curves", data, pr_table(scores[:, label], labels == label))
+        _tensor(f"pr_curve/{printable(name)}", "pr_curves", data, pr_table(scores[:, label], own[:, label]))
         for label, name in enumerate(outcome.names)
         if len(held)
     ]

@@ -141,7 +141,7 @@ def test_an_export_that_answers_otherwise_is_deleted_and_said(model, tmp_path, m
     assert not (tmp_path / "m_fp16.tflite").exists()
     assert not record.rows[0].kept
     assert "NOT KEPT" in capsys.readouterr().out
-    said = r"tflite_fp16 does not answer as the model does: the same first label on 0 of 6 photographs"
+    said = r"tflite_fp16 does not answer as the model does: the same answer on 0 of 6 photographs"
     with pytest.raises(ParityError, match=said):
         raise_for_failures(record, ("tflite_fp16",))
     raise_for_failures(record, ("onnx",))

@@ -270,7 +270,7 @@ def test_a_file_that_vanishes_while_it_is_examined_is_left_out(two, monkeypatch)
     from retrain.dataset import scan
 
     left_out = scan.Counter()
-    assert scan._record(Vanished(), "cats", 0, left_out) is None
+    assert scan.record_of(Vanished(), "cats", 0, left_out) is None
     assert left_out == {"cannot be examined": 1}
 
 

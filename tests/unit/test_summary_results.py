@@ -23,7 +23,7 @@ from retrain.summaries.projector import (
     table,
     thumbnail_side,
 )
-from retrain.summaries.results import MOST_ERRORS, THRESHOLDS, Outcome, pr_table, write_results
+from retrain.summaries.results import MOST_ERRORS, THRESHOLDS, Outcome, Several, pr_table, write_results
 
 HOSTILE = 'a\tb\nc<script>"\u202e'
 
@@ -192,3 +192,15 @@ def test_results_of_an_earlier_run_are_moved_away_whole_and_strange_files_stay(t
     (earlier,) = (tmp_path / "earlier").iterdir()
     assert {SPRITE, TABLE, VECTORS} < {one.name for one in (earlier / "results").iterdir()}
     assert (earlier / "results" / "projector_config.pbtxt").exists()
+
+
+def test_of_several_labels_there_are_curves_of_each_and_no_confusion(tmp_path):
+    truth = np.array([[1, 1], [0, 1], [1, 0], [1, 1]], np.bool_)
+    several = Several(truth, ("both", "one", "other", "both"), ("x;y", "x", "(none)", ""))
+    values = written(tmp_path, several=several)
+    assert not [tag for tag in values if tag.startswith(("confusion", "misclassified"))]
+    curve = np.frombuffer(values["pr_curve/globular cluster"].tensor.tensor_content, "<f4").reshape(6, THRESHOLDS)
+    assert curve[0, 0] == 2  # of the three that have a score, two have the label
+    rows = (tmp_path / "results" / TABLE).read_text(encoding="utf-8").splitlines()
+    assert rows[1].split("\t")[1] == "both"
+    assert rows[3].split("\t")[3] == "(none)"
