@@ -42,6 +42,7 @@ def problems_of(config: RunConfig) -> list[str]:
         found
         + _split_problems(config)
         + crossing_problems(config)
+        + _report_problems(config)
         + split_problems(config)
         + head_problems(config)
         + multi_label_problems(config)
@@ -85,6 +86,12 @@ def _distortion_problems(config: RunConfig) -> list[str]:
         f"got --distorted_views={config.distorted_views} without a distortion to make them by; "
         "give --flip_left_right, --random_crop or another of them as well, or leave it away"
     ]
+
+
+def _report_problems(config: RunConfig) -> list[str]:
+    if not config.heat_maps or config.report:
+        return []
+    return [f"got --heat_maps={config.heat_maps} and --no_report, where they would be shown; leave one of them away"]
 
 
 def _node_name_problems(config: RunConfig) -> list[str]:

@@ -218,6 +218,10 @@ class RunConfig(CheckFlags, TrainFlags):
     report: bool = _flag(
         True, Flag("write report.html beside --output_graph: one page with all that the run found out", OUT)
     )
+    heat_maps: int = _flag(
+        0,
+        Flag("show in the report what speaks for so many of the worst mistakes; about half a second each", OUT, 0, 200),
+    )
     unknown_threshold: float = _flag(
         0.0,
         Flag(

@@ -39,6 +39,7 @@ _WHY = {
     "cross_validation_repeats": _SEVERAL_TIMES,
     "learning_curve": f"the learning curve {_ONE_RIGHT}",
     "print_misclassified_test_images": f"the list {_ONE_RIGHT}; the .predictions.csv has all answers",
+    "heat_maps": f"a mistake {_ONE_RIGHT}; label_image --heat_map shows any photograph",
     "unknown_threshold": "each label has a threshold of its own",
 }
 

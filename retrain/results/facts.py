@@ -15,14 +15,22 @@ from retrain.insight.gain import Insight
 from retrain.judging import Judgement
 from retrain.publish import Training
 from retrain.publish.card import command_of
+from retrain.results.heating import MADE
 
 # Points of the fitted curve, and how far past the photographs at hand it is drawn.
 _CURVE, _BEYOND = 40, 8
-_HEAT = "To see what speaks for an answer: python -m label_image --image PHOTOGRAPH --heat_map DIR"
+_HEAT = (
+    "Run it again with --heat_maps 6 to see what speaks for the six worst mistakes; of any photograph: "
+    "python -m label_image --image PHOTOGRAPH --heat_map DIR"
+)
 
 
 def facts_of(
-    training: Training, found: Judgement, insight: Insight, near: Sequence[tuple[int, int]]
+    training: Training,
+    found: Judgement,
+    insight: Insight,
+    near: Sequence[tuple[int, int]],
+    heat: tuple[report.Heat, ...] | None = None,
 ) -> report.ReportFacts:
     """Gather what the report says.
 
@@ -31,6 +39,7 @@ def facts_of(
         found: how good it is.
         insight: what was found beyond that.
         near: pairs of photographs that are one picture, exact copies not among them.
+        heat: of heat_of_mistakes.
 
     Returns:
         The facts.
@@ -57,6 +66,8 @@ def facts_of(
         copies_sentence="python -m retrain doctor finds mirrored ones, and says which property gives a class away.",
         vectors=features.rows,
         unknown=unknown_of(insight),
+        heat=heat,
+        heat_sentence=MADE if heat else "",
         missing={"heat": _HEAT},
     )
 

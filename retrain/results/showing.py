@@ -12,6 +12,7 @@ from retrain.publish import Training, add_metrics, beside
 from retrain.results.board import outcome_of, write_board
 from retrain.results.discovering import Discovery
 from retrain.results.facts import facts_of
+from retrain.results.heating import heat_of_mistakes
 
 REPORT = "report.html"
 
@@ -53,7 +54,8 @@ def show(
     write_board(training, outcome_of(training, found), read)
     if not config.report:
         return written
-    page = report.report_html(facts_of(training, found, discovery.insight, near), read, config.threads)
+    heat = heat_of_mistakes(training, found, read, console)
+    page = report.report_html(facts_of(training, found, discovery.insight, near, heat), read, config.threads)
     path = report_path(config.output_graph)
     fsio.write_bytes(path, page)
     return (*written, str(path))

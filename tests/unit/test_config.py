@@ -70,6 +70,7 @@ RANGES = [
     ("distorted_views", [8], [0, -1, 1001]),
     ("sky_percentile", [99.5], [49, 100.1, float("nan")]),
     ("sky_asinh_a", [0.1], [-0.1, 1.1, float("nan")]),
+    ("heat_maps", [0, 6, 200], [-1, 201]),
     ("unknown_threshold", [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
 ]
 
