@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS, Place, Trained
+from conftest import PHOTOS, Place, Trained, python
 from PIL import Image
 
 from retrain.modelfile import read_graph_bundle
@@ -66,8 +66,6 @@ def test_mislabelled_photographs_are_suspected_moved_and_put_back(place: Place, 
         writer.writeheader()
         writer.writerows(rows)
     shutil.copytree(place.folder / "tf_files", tmp_path / "before")
-    from conftest import python
-
     done = python("-m", "retrain", "fix", "--apply", tmp_path / "before/retrained_graph.suspects.csv", cwd=place.folder)
     assert done.returncode == 0, done.stderr
     assert "photographs have another label than before" in done.stdout
