@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Protocol
 
 PLAIN_INTERVAL_S = 5.0
+# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Advance(Protocol):
@@ -33,6 +35,19 @@ def printable(text: str) -> str:
         The text with such characters as escapes.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def safe_cell(text: str) -> str:
+    """Make a cell that no spreadsheet calculates.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text, printable, behind an apostrophe where it would begin a formula.
+    """
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(FORMULA_STARTS) else shown
 
 
 class Console:

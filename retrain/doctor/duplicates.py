@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from retrain.alike import Duplicates, Pair
-from retrain.doctor.report import safe_cell
+from retrain.console import safe_cell
 from retrain.survey import COSTS, NOTE, Finding, of_names
 
 

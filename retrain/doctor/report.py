@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from retrain.console import printable
+from retrain.console import printable, safe_cell
 from retrain.doctor.checkup import by_severity
 from retrain.doctor.files import FileFacts
 from retrain.doctor.timing import Prediction
 from retrain.doctor.treatments import GOOD, TREATMENTS
 from retrain.survey.findings import Finding
 
-# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Of doctor.json; raised when a name in it changes its meaning.
 _FORMAT = 1
 # Classes that are named one by one on a terminal.
@@ -162,16 +160,3 @@ def bad_images_csv(bad: Iterable[FileFacts]) -> str:
         treatments = "; ".join(TREATMENTS[kind].treatment for kind in kinds)
         table.writerow([safe_cell(cell) for cell in (facts.path, " ".join(kinds), treatments, facts.detail)])
     return text.getvalue()
-
-
-def safe_cell(text: str) -> str:
-    """Make a cell that no spreadsheet calculates.
-
-    Args:
-        text: any.
-
-    Returns:
-        The text, printable, behind an apostrophe where it would begin a formula.
-    """
-    shown = printable(text)
-    return f"'{shown}" if text.startswith(_FORMULA_STARTS) else shown

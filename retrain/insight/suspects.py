@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from retrain.console import FORMULA_STARTS
 from retrain.insight.neighbours import Floats, Indices, Nearest
 
 COLUMNS = ("path", "label", "suggested", "score", "likely", "accept")
 # Photographs that are asked about a label.
 NEIGHBOURS = 10
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 # So that a label with no probability, or without any neighbour, is still ranked by the other of the two.
 _FLOOR_PROBABILITY, _FLOOR_SHARE = 1e-3, 0.05
 
@@ -130,7 +130,7 @@ def guarded(text: str) -> str:
         The text, behind an apostrophe where it would begin a formula.
     """
     shown = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{shown}" if shown.lstrip("'").startswith(_FORMULA_STARTS) else shown
+    return f"'{shown}" if shown.lstrip("'").startswith(FORMULA_STARTS) else shown
 
 
 def unguarded(text: str) -> str:
@@ -142,7 +142,7 @@ def unguarded(text: str) -> str:
     Returns:
         What it was made of.
     """
-    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA_STARTS) else text
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 
 def suspects_csv(doubts: Doubts, paths: Sequence[str], names: Sequence[str]) -> str:

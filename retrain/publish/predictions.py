@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain.bundle import BETWEEN, NO_LABEL
-from retrain.console import printable
+from retrain.console import printable, safe_cell
 from retrain.dataset import Catalog, Split
 from retrain.dataset.sides import SIDE_NAMES
 from retrain.images import Floats
 
 # Beyond this many scores only those of the first guesses are written: nobody reads a table of gigabytes.
 MOST_SCORES = 5_000_000
-# What a spreadsheet takes for the start of a formula (OWASP, "CSV injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = ("path", "label", "split", "sha256", "predicted", "score", "out_of_fold", "out_of_fold_score")
 
 
@@ -117,16 +115,3 @@ def _guesses(scores: Floats | None, names: Sequence[str]) -> Iterator[tuple[str,
         yield "", ""
     for guess, best in zip(scores.argmax(axis=1).tolist(), np.max(scores, axis=1).tolist(), strict=True):
         yield names[guess], f"{best:.6f}"
-
-
-def safe_cell(text: str) -> str:
-    """Make a cell that no spreadsheet calculates.
-
-    Args:
-        text: any.
-
-    Returns:
-        The text, printable, behind an apostrophe where it would begin a formula.
-    """
-    shown = printable(text)
-    return f"'{shown}" if text.startswith(_FORMULA_STARTS) else shown

@@ -7,6 +7,6 @@ mistakes; showing.py writes it all, and earlier.py says what changed since the m
 
 from retrain.results.discovering import Discovery, discover
 from retrain.results.earlier import Earlier
-from retrain.results.showing import report_path, show
+from retrain.results.showing import lay_out, show
 
-__all__ = ["Discovery", "Earlier", "discover", "report_path", "show"]
+__all__ = ["Discovery", "Earlier", "discover", "lay_out", "show"]

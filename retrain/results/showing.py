@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retrain import fsio, report
 from retrain.console import Console, printable
 from retrain.judging import Judgement
 from retrain.publish import Training, add_metrics, beside
+from retrain.report.thumbnails import ReadPhotograph
 from retrain.results.board import outcome_of, write_board
 from retrain.results.discovering import Discovery
 from retrain.results.facts import facts_of
 from retrain.results.heating import heat_of_mistakes
+from retrain.summaries.results import Outcome
 
 REPORT = "report.html"
 
@@ -44,6 +46,32 @@ def show(
     Returns:
         The paths written.
     """
+
+    def facts(read: ReadPhotograph) -> report.ReportFacts:
+        return facts_of(training, found, discovery.insight, near, heat_of_mistakes(training, found, read, console))
+
+    return lay_out(training, discovery, outcome_of(training, found), facts, console)
+
+
+def lay_out(
+    training: Training,
+    discovery: Discovery,
+    outcome: Outcome,
+    facts: Callable[[ReadPhotograph], report.ReportFacts],
+    console: Console,
+) -> tuple[str, ...]:
+    """Say what was found, write it for TensorBoard, and the report unless it is not wanted.
+
+    Args:
+        training: what the model is made of.
+        discovery: what was found beyond how good it is.
+        outcome: what TensorBoard shows.
+        facts: gathers what the report says; called only where there is to be one.
+        console: told what was found.
+
+    Returns:
+        The paths written.
+    """
     features, config = training.features, training.config
     for note in discovery.insight.notes:
         console.line(printable(note))
@@ -51,11 +79,9 @@ def show(
     add_metrics(metrics, {"insight": discovery.insight.facts(features.catalog.labels)})
     written = (metrics, *(beside(config.output_graph, ending) for ending in (".predictions.csv", ".model_card.md")))
     read = report.reader([features.catalog.full_path(record) for record in features.catalog.records])
-    write_board(training, outcome_of(training, found), read)
+    write_board(training, outcome, read)
     if not config.report:
         return written
-    heat = heat_of_mistakes(training, found, read, console)
-    page = report.report_html(facts_of(training, found, discovery.insight, near, heat), read, config.threads)
     path = report_path(config.output_graph)
-    fsio.write_bytes(path, page)
+    fsio.write_bytes(path, report.report_html(facts(read), read, config.threads))
     return (*written, str(path))

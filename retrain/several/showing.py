@@ -7,15 +7,15 @@ from dataclasses import asdict
 
 import numpy as np
 
-from retrain import fsio, report
+from retrain import report
 from retrain.bottlenecks import labels_of
-from retrain.console import Console, printable
+from retrain.console import Console
 from retrain.dataset.sides import SIDE_NAMES
 from retrain.evaluate import LabelNumbers
-from retrain.publish import Training, add_metrics, beside, labels_text
+from retrain.publish import Training, labels_text
 from retrain.publish.card import escaped
-from retrain.results import Discovery, report_path
-from retrain.results.board import SHAPING, write_board
+from retrain.results import Discovery, lay_out
+from retrain.results.board import SHAPING
 from retrain.results.facts import class_numbers_of, copies_of, origin_of, unknown_of
 from retrain.several.judging import LabelJudgement
 from retrain.summaries.results import Outcome, Several
@@ -50,20 +50,13 @@ def show_labels(
     Returns:
         The paths written.
     """
-    features, config = training.features, training.config
-    for note in discovery.insight.notes:
-        console.line(printable(note))
-    metrics = beside(config.output_graph, ".metrics.json")
-    add_metrics(metrics, {"insight": discovery.insight.facts(features.catalog.labels)})
-    written = (metrics, *(beside(config.output_graph, ending) for ending in (".predictions.csv", ".model_card.md")))
-    read = report.reader([features.catalog.full_path(record) for record in features.catalog.records])
-    write_board(training, outcome_of_labels(training, found), read)
-    if not config.report:
-        return written
-    page = report.report_html(facts_of_labels(training, found, discovery, near), read, config.threads)
-    path = report_path(config.output_graph)
-    fsio.write_bytes(path, page)
-    return (*written, str(path))
+    return lay_out(
+        training,
+        discovery,
+        outcome_of_labels(training, found),
+        lambda _: facts_of_labels(training, found, discovery, near),
+        console,
+    )
 
 
 def outcome_of_labels(training: Training, found: LabelJudgement) -> Outcome:

@@ -15,7 +15,7 @@ from retrain.backbones.weights import WeightsFile
 from retrain.bottlenecks import Features, MemoryMatrix, labels_of, material_of
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
-from retrain.console import Console, HeldConsole
+from retrain.console import Console, HeldConsole, safe_cell
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, ImageRecord, Split
 from retrain.evaluate import find_temperature, group_numbers, measure, measure_accuracy
 from retrain.head import Crossed, Head, Recipe, train_softmax
@@ -23,7 +23,6 @@ from retrain.journal import tell_results
 from retrain.judging import calibrated, cross, judge
 from retrain.publish import Training, model_card, predictions_csv
 from retrain.publish.card import command_of, escaped
-from retrain.publish.predictions import safe_cell
 
 QUIET = Console(quiet=True)
 RECIPE = Recipe(steps=60, learning_rate=0.1, batch_size=20, weight_decay=0.03)
