@@ -19,6 +19,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from retrain.teaching import recipe_of
 
 TEST_SHARE = 0.2
 PEERS = ("original", "keras", "sklearn")
+DEFAULT, AUTO_SHARE = RunConfig().head, 0.8
 Accuracies = npt.NDArray[np.float64]
 
 
@@ -55,10 +57,15 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.mean:.1f} ± {self.error:.1f}"
 
+    @property
+    def at_least_equal(self) -> bool:
+        """Of a difference: whether it is no more than a standard error below 0."""
+        return self.mean >= -self.error
+
 
 @dataclass(frozen=True)
 class SetResult:
-    """What came of one set: accuracy by head or peer, and ours less theirs by head and peer."""
+    """What came of one set: accuracy by head or peer, ours less theirs by head and peer, and split by split."""
 
     name: str
     photographs: int
@@ -66,6 +73,11 @@ class SetResult:
     accuracy: dict[str, Estimate]
     difference: dict[str, dict[str, Estimate]]
     chosen: dict[str, int]
+    by_split: dict[str, list[float]]
+
+    def ahead(self, who: str, other: str) -> Estimate:
+        """How far one head or peer is ahead of another, paired by split."""
+        return estimate(np.array(self.by_split[who]) - np.array(self.by_split[other]))
 
 
 def main() -> int:
@@ -117,15 +129,20 @@ def _heads(text: str) -> list[str]:
 
 def measure_set(folder: Path, backbone: PreparedBackbone, cache: Path, arguments: argparse.Namespace) -> SetResult:
     """Extract a set once, and measure our heads and the peers on each split."""
-    say(f"{folder.name}: features")
-    cache.mkdir(parents=True, exist_ok=True)
-    store = cache / f"{backbone.spec.name}-{backbone.fingerprint[:12]}.sqlite"
-    features = without_copies(gather(scan_folder(str(folder), "folder"), backbone, store))
+    features = set_features(folder, backbone, cache)
     accuracies, chosen = [], Counter[str]()
     for number, (rest, test) in enumerate(random_splits(labels_of(features), arguments.splits, arguments.seed)):
         say(f"{folder.name}: split {number + 1} of {arguments.splits}")
         accuracies.append(one_split(features, rest, test, arguments.seed + number, arguments.heads, chosen))
     return summarise(folder.name, features, np.array(accuracies), arguments.heads, chosen)
+
+
+def set_features(folder: Path, backbone: PreparedBackbone, cache: Path) -> Features:
+    """Extract a set, or read it from the cache; copies are left out."""
+    say(f"{folder.name}: features")
+    cache.mkdir(parents=True, exist_ok=True)
+    store = cache / f"{backbone.spec.name}-{backbone.fingerprint[:12]}.sqlite"
+    return without_copies(gather(scan_folder(str(folder), "folder"), backbone, store))
 
 
 def without_copies(features: Features) -> Features:
@@ -146,11 +163,11 @@ def subset(features: Features, rows: Indices) -> Features:
     )
 
 
-def random_splits(labels: Indices, splits: int, seed: int) -> list[tuple[Indices, Indices]]:
-    """Cut a set in two, class by class, several times."""
+def random_splits(labels: Indices, splits: int, seed: int, test: float = TEST_SHARE) -> list[tuple[Indices, Indices]]:
+    """Cut a set in two, class by class, several times; test: its share, or how many photographs."""
     from sklearn.model_selection import StratifiedShuffleSplit
 
-    cutter = StratifiedShuffleSplit(splits, test_size=TEST_SHARE, random_state=seed)
+    cutter = StratifiedShuffleSplit(splits, test_size=test, random_state=seed)
     return [(np.sort(rest), np.sort(test)) for rest, test in cutter.split(np.zeros(len(labels)), labels)]
 
 
@@ -213,6 +230,7 @@ def summarise(
         accuracy={who: estimate(values) for who, values in column.items()},
         difference={head: {peer: estimate(column[head] - column[peer]) for peer in PEERS} for head in heads},
         chosen=dict(chosen),
+        by_split={who: values.tolist() for who, values in column.items()},
     )
 
 
@@ -234,8 +252,49 @@ def overlap_factor(splits: int) -> float:
 
 def verdict(differences: dict[str, Estimate]) -> str:
     """Whether ours is at least equal to every peer within one standard error."""
-    behind = [name for name, item in differences.items() if item.mean < -item.error]
+    behind = [name for name, item in differences.items() if not item.at_least_equal]
     return f"behind {' and '.join(behind)}" if behind else "yes"
+
+
+def against_best(result: SetResult, who: str, others: Sequence[str]) -> tuple[str, Estimate]:
+    """Name the best of the others on a set, and give how far ``who`` is ahead of it."""
+    best = max(others, key=lambda other: result.accuracy[other].mean)
+    return best, result.ahead(who, best)
+
+
+def goal_lines(results: list[SetResult], heads: list[str], splits: int) -> list[str]:
+    """Say which goals are met: those of the default head, and those of auto where it was measured beside others."""
+    lines = []
+    if DEFAULT in heads:
+        best = [(one.name, *against_best(one, DEFAULT, PEERS)) for one in results]
+        lines += [_standing(DEFAULT, *line, splits) for line in best]
+        behind = [name for name, _, ahead in best if not ahead.at_least_equal]
+        lines.append(_goal(not behind, f"{DEFAULT} nowhere behind the best peer by more than a standard error", behind))
+        means = {who: over_sets([one.accuracy[who] for one in results]).mean for who in (DEFAULT, *PEERS)}
+        ahead_of = [peer for peer in PEERS if means[peer] >= means[DEFAULT]]
+        lines.append(_goal(not ahead_of, f"{DEFAULT} better than every peer on average", ahead_of))
+    others = [who for who in (*heads, *PEERS) if who != AUTO]
+    if AUTO in heads and len(heads) > 1:
+        best = [(one.name, *against_best(one, AUTO, others)) for one in results]
+        lines += [_standing(AUTO, *line, splits) for line in best]
+        tied = [name for name, _, ahead in best if ahead.at_least_equal]
+        told = f"{AUTO} best or tied on at least 4 in 5 sets: {len(tied)} of {len(best)}"
+        lines.append(_goal(len(tied) >= AUTO_SHARE * len(best), told, []))
+    return lines
+
+
+def _goal(met: bool, told: str, but: list[str]) -> str:
+    return f"{'MET' if met else 'NOT MET'}: {told}{': ' if but else ''}{', '.join(but)}"
+
+
+def _standing(who: str, name: str, best: str, ahead: Estimate, splits: int) -> str:
+    """Say how far ahead of the best another is, by the error over splits and by the one that allows for overlap."""
+    wide = Estimate(ahead.mean, ahead.error * overlap_factor(splits))
+    verdicts = ["at least equal" if one.at_least_equal else "behind" for one in (ahead, wide)]
+    return (
+        f"{name}: {who} less the best, {best}: {ahead.mean:+.1f} ± {ahead.error:.1f}, {verdicts[0]}; "
+        f"with the error that allows for overlap, {wide.error:.1f}: {verdicts[1]}"
+    )
 
 
 def _print(results: list[SetResult], arguments: argparse.Namespace) -> None:
@@ -255,6 +314,9 @@ def _print(results: list[SetResult], arguments: argparse.Namespace) -> None:
         print_table(("set", *PEERS, "at least equal"), [*lines, (whole, *_cells(mean))])
     for result in results if AUTO in arguments.heads else ():
         print(f"auto chose on {result.name}: {', '.join(f'{kind} {times}' for kind, times in result.chosen.items())}")
+    print()
+    for line in goal_lines(results, arguments.heads, arguments.splits):
+        print(line)
 
 
 def _cells(difference: dict[str, Estimate]) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from retrain.evaluate.intervals import Indices, Interval, Values, mean_interval
 BINS = 15
 # Between which the temperature is looked for.
 COLDEST, HOTTEST = 0.1, 10.0
-# Of the logarithm of temperatures: two of three heads lie between 0.6 and 1.6.
-LIKELY_SPREAD = 0.5
+# Of the logarithm of temperatures: two of three heads lie between 0.78 and 1.28. Twice as much, and of a hundred
+# photographs temperatures were found that did harm (docs/numbers.md).
+LIKELY_SPREAD = 0.25
 _HALVINGS = 40
 # Photographs that it is found on, evenly out of more: one number needs no million.
 _MOST = 20_000
@@ -127,7 +128,7 @@ def find_temperature(scores: Floats, labels: Indices) -> float:
 
     Guo et al., "On calibration of modern neural networks", 2017, ICML, with a prior: the logarithm of the temperature
     is taken for normal around 0 with a spread of LIKELY_SPREAD, so that a handful of photographs, all of them right, do
-    not make scores of 1. Of some hundred photographs the prior no longer shows. The loss falls and then rises with the
+    not make scores of 1. Of some thousand photographs the prior no longer shows. The loss falls and then rises with the
     temperature, so its slope is halved in on.
 
     Args:

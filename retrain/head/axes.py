@@ -12,7 +12,7 @@ import numpy as np
 
 from retrain.bottlenecks import Rows
 from retrain.head.sampling import Indices
-from retrain.head.scaling import Floats, ScaledRows, scale_training
+from retrain.head.scaling import Floats, Moments, ScaledRows, scale_training
 
 # Axes that vary less than this, as a share of the first, are rounding errors of float32.
 LEAST_VARIANCE = 1e-7
@@ -31,7 +31,7 @@ class PrincipalRows:
 
     def __init__(self, rows: Rows, training: Indices) -> None:
         self.count = len(training)
-        self.scaling, self._scaled = scale_training(rows, training)
+        self.scaling, self._scaled = scale_training(rows, training, Moments.floored)
         self.variances, self._axes = _principal(self._scaled, self.count, rows.shape[1])
         self._turned = rows.resident
         if self._turned:

@@ -1,7 +1,8 @@
 """Which head, and which backbone: all of them compared on the cached vectors by nested cross-validation.
 
-Each candidate is cross-validated; the best is chosen, or a simpler one that is no more than a standard error worse
-(Breiman, Friedman, Olshen and Stone, "Classification and regression trees", 1984, section 3.4.3). The accuracy of a
+Each candidate is cross-validated several times over, with other folds each time, since which of two is ahead often
+hangs on the deal; the best is chosen, or a simpler one that is no more than a standard error worse (Breiman, Friedman,
+Olshen and Stone, "Classification and regression trees", 1984, section 3.4.3). The accuracy of a
 winner flatters it, since chance helped it to win. So the choice itself is cross-validated as well: within the other
 folds' photographs the whole comparison is made again, and who wins there is asked about the fold that had no say.
 Varma and Simon, "Bias in error estimation when using cross-validation for model selection", 2006, BMC Bioinformatics 7.
@@ -20,6 +21,7 @@ from retrain.bottlenecks import Rows
 from retrain.errors import UsageError
 from retrain.head.choice import spread
 from retrain.head.fitting import fitter
+from retrain.head.folds import deal_again
 from retrain.head.inner import groups_of, inner_folds
 from retrain.head.knn import too_many
 from retrain.head.layers import Dense, Head
@@ -28,10 +30,13 @@ from retrain.head.sampling import Indices
 from retrain.head.together import fit_one, is_plain, train_together
 
 OUTER_FOLDS, INNER_FOLDS = 5, 3
-# More than these say nothing new about which head is the best, and each takes its time twenty times over.
+# How often the photographs are dealt to the outer folds. What the choice itself is worth is found with the first deal.
+REPEATS = 3
+# More than these say nothing new about which head is the best, and each takes its time thirty times over.
 MOST_COMPARED = 20_000
 TIMED = 30
 Marks = npt.NDArray[np.bool_]
+Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,15 @@ class Candidate:
     Args:
         backbone: its name.
         recipe: of the head, settled.
-        right: bool (P,), whether each photograph compared by was classified rightly by a head that had not seen it.
+        right: float64 (P,), share of the repeats in which each photograph compared by was classified rightly by a head
+            that had not seen it.
         head_ms: what a photograph's vector takes the head, milliseconds; the backbone's time is not in it.
         kilobytes: of the head's numbers, 1,000 bytes each.
     """
 
     backbone: str
     recipe: Recipe
-    right: Marks
+    right: Shares
     head_ms: float
     kilobytes: float
 
@@ -139,20 +145,20 @@ def choose_head(
         UsageError: the photographs are too few to compare anything by.
     """
     chosen = photographs.compared[spread(len(photographs.compared), MOST_COMPARED)]
-    outer, inner = _deal(photographs, chosen)
+    deals = _deal(photographs, chosen)
     kinds, remarks = _that_fit(kinds, photographs, chosen)
     if len(chosen) < len(photographs.compared):
         remarks.append(f"heads were compared on {len(chosen):,} of {len(photographs.compared):,} training photographs")
     fitted = [
-        _cross(backbone, photographs, recipe.settled(kind), chosen, outer, inner, on_fit)
+        _cross(backbone, photographs, recipe.settled(kind), chosen, deals, on_fit)
         for backbone in sorted(backbones, key=lambda one: one.cost)
         for kind in kinds
     ]
-    candidates = tuple(candidate for candidate, _ in fitted)
-    nested = np.zeros(len(chosen), np.bool_)
-    for fold in range(len(inner)):
-        inside = [within[fold][outer != fold] for _, within in fitted]
-        nested[outer == fold] = candidates[prefer(inside)].right[outer == fold]
+    candidates = tuple(one.candidate for one in fitted)
+    nested, outer = np.zeros(len(chosen), np.bool_), deals.outer[0]
+    for fold in range(len(deals.inner)):
+        inside = [one.within[fold][outer != fold] for one in fitted]
+        nested[outer == fold] = fitted[prefer(inside)].first[outer == fold]
     return Choice(candidates, prefer([candidate.right for candidate in candidates]), nested, tuple(remarks))
 
 
@@ -166,25 +172,25 @@ def fits_of(backbone_count: int, kind_count: int = len(KINDS)) -> int:
     Returns:
         How often on_fit is called, where there are photographs enough for all folds.
     """
-    return backbone_count * kind_count * OUTER_FOLDS * (INNER_FOLDS + 1)
+    return backbone_count * kind_count * OUTER_FOLDS * (REPEATS + INNER_FOLDS)
 
 
-def prefer(right: Sequence[Marks]) -> int:
+def prefer(right: Sequence[Shares | Marks]) -> int:
     """Choose the first candidate that is no more than a standard error worse than the best.
 
     Args:
-        right: bool (P,) each, the simplest candidate first, of the same photographs.
+        right: (P,) each, the simplest candidate first, of the same photographs: whether each was classified rightly,
+            or in which share of the repeats.
 
     Returns:
-        Its index. The standard error is that of the difference, photograph by photograph: the root of how many only
-        one of the two has right, and of one more, so that a single photograph decides nothing.
+        Its index. The standard error is that of the difference, photograph by photograph: the root of the sum of its
+        squares (of one repeat, of how many only one of the two has right), and of one more, so that a single photograph
+        decides nothing.
     """
-    best = right[int(np.argmax([marks.mean() for marks in right]))]
-    return next(
-        index
-        for index, marks in enumerate(right)
-        if int(best.sum()) - int(marks.sum()) <= np.sqrt(int((best != marks).sum()) + 1)
-    )
+    shares = [one.astype(np.float64) for one in right]
+    best = shares[int(np.argmax([one.mean() for one in shares]))]
+    worse = [best - one for one in shares]
+    return next(index for index, one in enumerate(worse) if one.sum() <= np.sqrt(np.square(one).sum() + 1))
 
 
 def table_rows(choice: Choice, interval: Callable[[int, int], tuple[float, float]]) -> list[tuple[str, ...]]:
@@ -199,30 +205,43 @@ def table_rows(choice: Choice, interval: Callable[[int, int], tuple[float, float
     """
     rows: list[tuple[str, ...]] = []
     for index, one in enumerate(choice.candidates):
-        low, high = interval(int(one.right.sum()), len(one.right))
+        low, high = interval(round(float(one.right.sum())), len(one.right))
         accuracy = f"{100 * one.accuracy:.1f} % ({100 * low:.0f} to {100 * high:.0f})"
         mark = "chosen" if index == choice.chosen else ""
         rows.append((one.backbone, one.recipe.kind, accuracy, f"{one.head_ms:.3f}", f"{one.kilobytes:.0f}", mark))
     return rows
 
 
-def _deal(photographs: Photographs, chosen: Indices) -> tuple[Indices, list[Indices]]:
-    """Deal the photographs to outer folds, intp (P,), and the rest of each to inner ones, (P,), -1 for its own."""
-    y = photographs.labels[chosen]
-    groups = groups_of([photographs.keys[i] for i in chosen.tolist()], len(chosen), lambda rows: rows)
-    outer = inner_folds(y, groups, OUTER_FOLDS)
+@dataclass(frozen=True)
+class _Deals:
+    """How photographs are dealt.
+
+    Args:
+        outer: intp (P,) each, the fold of each photograph, for every repeat.
+        inner: intp (P,) each, of each fold of the first deal: how the others are dealt; -1 for its own.
+    """
+
+    outer: list[Indices]
+    inner: list[Indices]
+
+
+def _deal(photographs: Photographs, chosen: Indices) -> _Deals:
+    """Deal the photographs to outer folds, several times, and the rest of each fold of the first to inner ones."""
+    y, keys = photographs.labels[chosen], [photographs.keys[i] for i in chosen.tolist()]
+    groups = [groups_of(deal_again(keys, repeat), len(chosen), lambda rows: rows) for repeat in range(REPEATS)]
+    outer = [inner_folds(y, one, OUTER_FOLDS) for one in groups]
     inner = []
-    for fold in range(int(outer.max(initial=-1)) + 1):
-        others = np.flatnonzero(outer != fold)
+    for fold in range(int(outer[0].max(initial=-1)) + 1):
+        others = np.flatnonzero(outer[0] != fold)
         dealt = np.full(len(chosen), -1, np.intp)
-        dealt[others] = inner_folds(y[others], groups[others], INNER_FOLDS)
+        dealt[others] = inner_folds(y[others], groups[0][others], INNER_FOLDS)
         inner.append(dealt)
     if len(inner) < 2 or any(dealt.max() < 1 for dealt in inner):
         raise UsageError(
-            f"expected at least 3 training photographs that differ to compare heads by, got {len(np.unique(groups))}; "
-            "add photographs, or name a --head"
+            f"expected at least 3 training photographs that differ to compare heads by, got {len(np.unique(groups[0]))}"
+            "; add photographs, or name a --head"
         )
-    return outer, inner
+    return _Deals(outer, inner)
 
 
 def _that_fit(kinds: Sequence[str], photographs: Photographs, chosen: Indices) -> tuple[list[str], list[str]]:
@@ -233,33 +252,41 @@ def _that_fit(kinds: Sequence[str], photographs: Photographs, chosen: Indices) -
     return list(kinds), []
 
 
+@dataclass(frozen=True)
+class _Crossed:
+    """A candidate, its marks by the first deal, bool (P,), and those within each of its folds' others, (P,) each."""
+
+    candidate: Candidate
+    first: Marks
+    within: list[Marks]
+
+
 def _cross(
     backbone: Backbone,
     photographs: Photographs,
     recipe: Recipe,
     chosen: Indices,
-    outer: Indices,
-    inner: Sequence[Indices],
+    deals: _Deals,
     on_fit: Callable[[], None],
-) -> tuple[Candidate, list[Marks]]:
-    """Cross-validate a candidate, and once more within each fold's other photographs; marks of those, (P,) each."""
+) -> _Crossed:
+    """Cross-validate a candidate, and once more within each fold's other photographs."""
     labels, rows_of = photographs.labels, photographs.training_rows
-    asked = [(outer != fold, outer == fold) for fold in range(len(inner))]
-    for dealt in inner:
-        asked += [((dealt >= 0) & (dealt != part), dealt == part) for part in range(int(dealt.max()) + 1)]
-    trainings = [rows_of(chosen[learnt]) for learnt, _ in asked]
+    # Which photographs each head is asked about, and where its marks go: first the repeats, then within the folds.
+    dealt = [*deals.outer, *deals.inner]
+    asked = [(place, part) for place, one in enumerate(dealt) for part in range(int(one.max()) + 1)]
+    trainings = [rows_of(chosen[(dealt[place] >= 0) & (dealt[place] != part)]) for place, part in asked]
     fit = fit_one if is_plain(recipe) else fitter(_groups(backbone, photographs))
     heads = train_together(backbone.rows, labels, trainings, recipe, photographs.class_count, fit)
-    right, within = np.zeros(len(chosen), np.bool_), [np.zeros(len(chosen), np.bool_) for _ in inner]
-    owners = [None] * len(inner) + [fold for fold, dealt in enumerate(inner) for _ in range(int(dealt.max()) + 1)]
-    ms, kilobytes = 0.0, 0.0
-    for (_, held), owner, head in zip(asked, owners, heads, strict=True):
+    marks, cost = np.zeros((len(dealt), len(chosen)), np.bool_), (0.0, 0.0)
+    for (place, part), head in zip(asked, heads, strict=True):
+        held = dealt[place] == part
         guesses = head.classify(backbone.rows, chosen[held]).argmax(axis=1)
-        (right if owner is None else within[owner])[held] = guesses == labels[chosen[held]]
-        if owner is None:
-            ms, kilobytes = _measured(head, backbone.rows, chosen)
+        marks[place, held] = guesses == labels[chosen[held]]
+        if place == 0:
+            cost = _measured(head, backbone.rows, chosen)
         on_fit()
-    return Candidate(backbone.name, recipe, right, ms, kilobytes), within
+    right = marks[:REPEATS].mean(axis=0)
+    return _Crossed(Candidate(backbone.name, recipe, right, *cost), marks[0], list(marks[REPEATS:]))
 
 
 def _groups(backbone: Backbone, photographs: Photographs) -> Indices:

@@ -90,6 +90,23 @@ class Recipe:
             early_stopping=(MLP_PATIENCE if of_mlp else 0) if self.early_stopping == AS_USUAL else self.early_stopping,
         )
 
+    def ended_at(self, step: int) -> Recipe:
+        """Give the recipe that ends where a head was kept, for others to be trained as far as it was.
+
+        A head that was kept at an early step is less sure of itself than one that went on to the last. What is to tell
+        of it on photographs that it has seen, out-of-fold scores and their temperature, must have gone as far.
+
+        Args:
+            step: of the head, counted from 0.
+
+        Returns:
+            The recipe with so many steps and no early stopping; as it is where nothing is trained step by step, and
+            where the rate falls towards a last step, which cannot come sooner without changing those before it.
+        """
+        if not self.descends or self.schedule != CONSTANT:
+            return self
+        return replace(self, steps=step + 1, early_stopping=0)
+
     @property
     def descends(self) -> bool:
         """Whether it is trained step by step, rather than solved."""

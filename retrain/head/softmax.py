@@ -1,7 +1,7 @@
 """A softmax layer on bottleneck vectors, trained by gradient descent: the default head.
 
 The recipe is the original's (plain gradient descent on class-balanced batches, constant learning rate) with three
-changes, each measured on five sets of photographs (docs/design.md): features are centred and scaled, the scaling then
+changes, each measured on five sets of photographs (docs/heads.md): features are centred and scaled, the scaling then
 folded into the layer; weights decay; and the step with the best validation loss is kept, where there are enough
 validation photographs to choose one. What Recipe offers besides is off.
 """

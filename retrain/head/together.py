@@ -32,7 +32,10 @@ MOST_TOGETHER = 8
 NO_VALIDATION = np.zeros(0, np.intp)
 # The fields of a recipe that the arithmetic below knows; one that sets any other is trained one by one.
 _KNOWN = frozenset(
-    ("steps", "learning_rate", "batch_size", "weight_decay", "eval_interval", "validation_batch_size", "seed")
+    (
+        *("steps", "learning_rate", "batch_size", "weight_decay", "eval_interval", "validation_batch_size", "seed"),
+        "label_smoothing",
+    )
 )
 
 
@@ -129,7 +132,7 @@ def train_together(
 
 
 def is_plain(recipe: Recipe) -> bool:
-    """Say whether a recipe is plain gradient descent, which is all that heads trained together can have.
+    """Say whether a recipe is plain gradient descent, with smoothed labels or not: all that is done here together.
 
     Args:
         recipe: any.
@@ -214,7 +217,10 @@ class _Together:
         error -= np.maximum.reduce(error, axis=1)[:, np.newaxis]
         np.exp(error, out=error)
         error *= (share / np.add.reduce(error, axis=1))[:, np.newaxis]
-        error[:, classes, np.arange(len(classes))] -= share
+        smoothing = np.float32(recipe.label_smoothing)
+        error[:, classes, np.arange(len(classes))] -= share * (1 - smoothing) if smoothing else share
+        if smoothing:
+            error -= share * smoothing / np.float32(error.shape[1])
         self.weights *= 1 - rate * np.float32(recipe.weight_decay)
         np.matmul(error, self.x, out=self.change)
         self.weights -= self.change
@@ -243,7 +249,8 @@ class _Counted(_Together):
         self.x = np.zeros((heads, most, min(most, width)), np.float32)
         self.weights, self.change = (np.zeros((heads, classes, self.x.shape[2]), np.float32) for _ in range(2))
         self.error = np.empty((heads, classes, most), np.float32)
-        self.right = np.zeros((heads, classes, most), np.float32)
+        smoothing = self.task.recipe.label_smoothing
+        self.right = np.full((heads, classes, most), smoothing / classes, np.float32)
         # Place of each row among those of its head, counted over all heads.
         self.place = np.zeros((heads, len(self.task.labels)), np.intp)
         for number, training in enumerate(trainings):
@@ -252,7 +259,7 @@ class _Counted(_Together):
             axes, placed = _spanned(scaled) if most < width else (None, scaled)
             self.axes.append(axes)
             self.x[number, own, : placed.shape[1]] = placed
-            self.right[number, self.task.labels[training], own] = 1
+            self.right[number, self.task.labels[training], own] += np.float32(1 - smoothing)
             self.place[number, training] = number * most + own
 
     def _step(self, indices: Indices, classes: Indices) -> None:

@@ -51,11 +51,30 @@ def test_the_simplest_within_a_standard_error_is_preferred(wrong, chosen):
     assert prefer([marks(one) for one in wrong]) == chosen
 
 
+def test_repeats_are_evened_out_and_count_no_photograph_twice():
+    # Three repeats that agree weigh as one: the same photographs were asked about.
+    best, worse = marks([]).astype(float), marks([1, 2, 3, 4]).astype(float)
+    assert prefer([worse, best]) == 1
+    # Wrong in one repeat of three is a third of a photograph.
+    thirds = best - (1 - marks([1, 2, 3])) / 3
+    assert prefer([best, thirds]) == 0
+    assert prefer([thirds, best]) == 0
+
+
+def test_each_repeat_deals_otherwise_and_a_photographs_share_is_over_all_of_them():
+    features, labels = clusters(distance=0.8)
+    choice = choose_head([one(features)], photographs(labels), RECIPE, kinds=("cosine",))
+    shares = np.round(choice.candidates[0].right * choosing_module.REPEATS, 6)
+    assert set(shares.tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    assert set(shares.tolist()) & {1.0, 2.0}  # some photographs hang on the deal
+    assert choice.nested_right.dtype == np.bool_
+
+
 def test_all_kinds_are_compared_and_the_winner_can_be_fitted():
     features, labels = clusters()
     calls = []
     choice = choose_head([one(features)], photographs(labels), RECIPE, lambda: calls.append(1))
-    assert len(calls) == fits_of(1) == 100
+    assert len(calls) == fits_of(1) == 150
     assert [candidate.recipe.kind for candidate in choice.candidates] == list(KINDS)
     assert all(candidate.accuracy > 0.9 for candidate in choice.candidates)
     assert choice.remarks == ()

@@ -345,3 +345,24 @@ def test_a_recipe_tells_of_its_options_only_where_they_are_not_as_ever():
     assert (other.steps, other.optimizer, other.early_stopping) == (1000, "momentum", 300)
     assert other.facts()["kind"] == "mlp"
     assert Recipe(500, 0.01, 100, 0.03).settled("mlp").steps == 500
+
+
+@pytest.mark.parametrize("kind", ["softmax", "mlp"])
+def test_a_recipe_that_ends_where_a_head_was_kept_makes_that_head(kind):
+    features, labels = clusters(distance=0.7)
+    validation, training = np.arange(40), np.arange(40, 120)
+    told = recipe(kind, steps=400, learning_rate=0.3, early_stopping=60)
+    kept = fit_head(features, labels, validation, told, 3, training=training)
+    assert 0 < kept.step < 399
+    ended = told.ended_at(kept.step)
+    assert ended.steps == kept.step + 1
+    again = fit_head(features, labels, NONE, ended, 3, training=training)
+    # But for rounding: what is folded lies otherwise in memory.
+    assert again.step == kept.step
+    assert again.weights == pytest.approx(kept.weights, abs=1e-6)
+    assert again.probabilities(features) == pytest.approx(kept.probabilities(features), abs=1e-5)
+
+
+def test_a_recipe_without_steps_or_with_a_falling_rate_ends_where_it_did():
+    for told in (recipe("logistic"), recipe("knn"), recipe("softmax", schedule="cosine")):
+        assert told.ended_at(7) is told

@@ -11,7 +11,7 @@ from retrain.head.axes import PrincipalRows
 from retrain.head.lbfgs import minimise
 from retrain.head.logistic import counting, smoothed
 from retrain.head.penalised import STRENGTHS, Task, sigmoid_loss, softmax_loss, solve_path
-from retrain.head.scaling import scale_training
+from retrain.head.scaling import Moments, scale_training
 
 NONE = np.zeros(0, np.intp)
 RECIPE = Recipe(1, 0.01, 1, 0.0, kind="logistic")
@@ -114,7 +114,7 @@ def test_the_solution_is_that_of_scikit_learn(rule, strength):
     features, labels = data()
     labels[labels == 2] = np.where(np.arange((labels == 2).sum()) % 3, 1, 2)  # uneven classes
     head = solve_path(task_of(features, labels, rule=rule), np.zeros(300, np.intp), (strength,))
-    _, scaled = scale_training(MemoryMatrix(features), np.arange(300))
+    _, scaled = scale_training(MemoryMatrix(features), np.arange(300), Moments.floored)
     x = scaled.take(np.arange(300))
     weights = counting(labels, dataclasses.replace(RECIPE, class_weights=rule))
     theirs = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000).fit(x, labels, sample_weight=weights)

@@ -51,11 +51,17 @@ def test_losses_are_cross_entropies_and_stand_large_logits():
     assert losses.tolist() == pytest.approx([1000.0, np.log(2)])
 
 
+def half_way(variance):
+    """The scales of features of such variances, in float64."""
+    spread = np.sqrt(variance + VARIANCE_FLOOR * variance.mean())
+    return 1 / (2 * np.sqrt(spread * spread.mean()))
+
+
 def reference(features, labels, recipe, classes):
     """Plain gradient descent on centred and scaled features in float64, written down again; returns logits."""
     x = features.astype(np.float64)
     variance = x.var(axis=0)
-    x = (x - x.mean(axis=0)) / np.sqrt(variance + VARIANCE_FLOOR * variance.mean())
+    x = (x - x.mean(axis=0)) * half_way(variance)
     weights, biases = np.zeros((x.shape[1], classes)), np.zeros(classes)
     sampler = ClassBalancedSampler(labels, np.random.default_rng(recipe.seed))
     for _ in range(recipe.steps):
@@ -347,18 +353,42 @@ def test_moments_of_parts_are_those_of_the_whole(split, offset):
     assert moments._squares / 1000 == pytest.approx(wide.var(axis=0), rel=1e-6, abs=1e-20)
 
 
-def test_scaling_centres_and_shrinks_by_the_spread_with_a_floor(tmp_path):
+def test_scaling_centres_and_divides_by_the_root_of_own_and_mean_spread(tmp_path):
     features, _, training, _ = large()
     features = features * np.array([1, 10, 0.001, 3, 1, 1], np.float32) + 5
     x = features[training].astype(np.float64)
     variance = x.var(axis=0)
-    scale = 1 / np.sqrt(variance + VARIANCE_FLOOR * variance.mean())
+    scale = half_way(variance)
     for rows in (MemoryMatrix(features), in_file(tmp_path, features)):
         scaling, scaled = scale_training(rows, training)
         assert scaling.mean == pytest.approx(x.mean(axis=0), rel=1e-6)
         assert scaling.scale == pytest.approx(scale, rel=1e-6)
         places = np.array([5, 0, 5, len(training) - 1])
         assert scaled.take(places) == pytest.approx((x[places] - x.mean(axis=0)) * scale, abs=1e-4)
+
+
+def test_scaling_is_half_way_between_one_scale_and_a_scale_each():
+    features = np.random.default_rng(1).standard_normal((4000, 3)) * [1.0, 16.0, 4.0]
+    moments = Moments(3)
+    moments.add(features.astype(np.float32))
+    scaling = moments.scaling()
+    scaled = features * scaling.scale
+    # What was 16 times as wide is 4 times as wide; the mean variance is about a quarter whatever the unit.
+    assert scaled.std(axis=0) / scaled[:, 0].std() == pytest.approx([1, 4, 2], rel=0.05)
+    assert scaled.var(axis=0).mean() == pytest.approx(0.25, rel=1e-2)
+
+
+def test_features_that_never_vary_are_not_blown_up():
+    features = np.random.default_rng(2).standard_normal((50, 4)).astype(np.float32)
+    features[:, 2] = 7
+    moments = Moments(4)
+    moments.add(features)
+    scale = moments.scaling().scale
+    assert np.isfinite(scale).all()
+    assert scale[2] < 10 * scale[[0, 1, 3]].min()
+    alike = Moments(4)
+    alike.add(np.full((5, 4), 3, np.float32))
+    assert alike.scaling().scale.tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("row", [0, 1500, 2000])
