@@ -18,6 +18,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     graphs        frozen graphs as data: what is allowed, what they are
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
+    album         small pictures of the photographs, made once and kept
     alike         which photographs are the same picture, scaled, cut or compressed anew
     engines       where extraction runs: threads of this machine, or a Ray cluster
     head          the new layer, trained on the matrix; cross-validation

@@ -34,6 +34,8 @@ def printable(text: str) -> str:
     Returns:
         The text with such characters as escapes.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

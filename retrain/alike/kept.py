@@ -1,22 +1,23 @@
-"""What is kept in a bottleneck cache for near duplicates: how photographs look, and what a comparison came to.
+"""What is kept in a bottleneck cache for near duplicates: how photographs look, how alike, and what was found.
 
 Tables of their own in the backbone's file (bottlenecks/store.py), made when first needed. A set of photographs that was
-compared once is never compared again; one that has changed is, and only its new photographs are read.
+compared once is never compared again. Of one that has changed only the new photographs are read, and only pairs with a
+new photograph are laid upon each other, at 0.6 ms a pair.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from retrain.alike.candidates import Bits
 from retrain.alike.fingerprints import HASH_BITS, THUMBNAIL
-from retrain.bottlenecks import BottleneckStore
-from retrain.images import Pixels
+from retrain.bottlenecks import BlobTable, BottleneckStore
+from retrain.bottlenecks.store import checksum_of
+from retrain.images import Floats, Pixels
 
 Digests = tuple[bytes, bytes]
 Look = tuple[Pixels, Bits]
@@ -28,11 +29,12 @@ _REMEMBERED = 16
 _DIGEST = 32
 _AREA = THUMBNAIL * THUMBNAIL
 _LOOK_BYTES = _AREA + (HASH_BITS + 7) // 8
-_LOOKS, _COMPARISONS = f"looks_{VERSION}", f"comparisons_{VERSION}"
+_LOOKS, _COMPARISONS, _LIKENESSES = f"looks_{VERSION}", f"comparisons_{VERSION}", f"likenesses_{VERSION}"
+# Pairs that are remembered, the latest ones, at 100 bytes each.
+_MOST_PAIRS = 500_000
 _SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS {_LOOKS} (sha256 BLOB NOT NULL UNIQUE, look BLOB NOT NULL, checksum INTEGER NOT NULL)",
     f"CREATE TABLE IF NOT EXISTS {_COMPARISONS} "
-    "(number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, pairs BLOB NOT NULL, checksum INTEGER NOT NULL)",
+    "(number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, pairs BLOB NOT NULL, checksum INTEGER NOT NULL)"
 )
 
 
@@ -82,7 +84,7 @@ def remember(store: BottleneckStore, key: bytes, pairs: Sequence[Digests]) -> No
         _make(db)
         db.execute(f"DELETE FROM {_COMPARISONS} WHERE key = ?", (key,))  # noqa: S608
         into = f"INSERT INTO {_COMPARISONS} (key, pairs, checksum) VALUES (?, ?, ?)"  # noqa: S608
-        db.execute(into, (key, blob, _checksum(key, blob)))
+        db.execute(into, (key, blob, checksum_of(key, blob)))
         db.execute(f"DELETE FROM {_COMPARISONS} WHERE number NOT IN ({latest})")  # noqa: S608
 
 
@@ -96,15 +98,7 @@ def known_looks(store: BottleneckStore, sha256s: Iterable[bytes]) -> dict[bytes,
     Returns:
         digest -> thumbnail and hash, of those that are kept whole.
     """
-    found = {}
-    query = f"SELECT CAST(look AS BLOB), checksum FROM {_LOOKS} WHERE sha256 = ?"  # noqa: S608
-    with store.writing() as db:
-        _make(db)
-        for sha in sha256s:
-            row = db.execute(query, (sha,)).fetchone()
-            if row is not None and _is_whole(sha, *row) and len(row[0]) == _LOOK_BYTES:
-                found[sha] = _unpacked(row[0])
-    return found
+    return {sha: _unpacked(blob) for sha, blob in _looks(store).read(sha256s).items()}
 
 
 def keep_looks(store: BottleneckStore, looks: Iterable[tuple[bytes, Pixels, Bits]]) -> None:
@@ -114,14 +108,45 @@ def keep_looks(store: BottleneckStore, looks: Iterable[tuple[bytes, Pixels, Bits
         store: the cache.
         looks: digest, uint8 (32, 32) and bool (HASH_BITS,) of each.
     """
-    rows = [
-        (sha, blob, _checksum(sha, blob))
-        for sha, thumbnail, bits in looks
-        for blob in (thumbnail.tobytes() + np.packbits(bits).tobytes(),)
-    ]
-    with store.writing() as db:
-        _make(db)
-        db.executemany(f"INSERT OR REPLACE INTO {_LOOKS} VALUES (?, ?, ?)", rows)  # noqa: S608
+    rows = ((sha, thumbnail.tobytes() + np.packbits(bits).tobytes()) for sha, thumbnail, bits in looks)
+    _looks(store).keep(rows)
+
+
+def known_likenesses(store: BottleneckStore, pairs: Sequence[Digests]) -> Floats:
+    """Read how alike pairs of photographs are.
+
+    Args:
+        store: the cache.
+        pairs: P of their digests; the order within a pair matters.
+
+    Returns:
+        float32 (P,): the likeness as alignment.likenesses found it; NaN where it is not kept.
+    """
+    keys = [key_of(pair) for pair in pairs]
+    found = _likenesses(store).read(keys)
+    nothing = np.array(np.nan, "<f4").tobytes()
+    return np.frombuffer(b"".join([found.get(key, nothing) for key in keys]), "<f4").astype(np.float32)
+
+
+def keep_likenesses(store: BottleneckStore, pairs: Sequence[Digests], found: Floats) -> None:
+    """Keep how alike pairs of photographs are.
+
+    Args:
+        store: the cache.
+        pairs: P of their digests.
+        found: float32 (P,).
+    """
+    if len(pairs):
+        rows = ((key_of(pair), np.float32(one).astype("<f4").tobytes()) for pair, one in zip(pairs, found, strict=True))
+        _likenesses(store).keep(rows, _MOST_PAIRS)
+
+
+def _likenesses(store: BottleneckStore) -> BlobTable:
+    return BlobTable(store, _LIKENESSES, "likeness", 4)
+
+
+def _looks(store: BottleneckStore) -> BlobTable:
+    return BlobTable(store, _LOOKS, "look", _LOOK_BYTES)
 
 
 def _unpacked(blob: bytes) -> Look:
@@ -131,14 +156,9 @@ def _unpacked(blob: bytes) -> Look:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA:
-        db.execute(statement)
+    db.execute(_SCHEMA)
 
 
 def _is_whole(key: bytes, blob: bytes, checksum: object) -> bool:
     # A flipped bit in a row's header makes text or a number of a blob, which is why it is cast to one.
-    return _checksum(key, blob) == checksum
-
-
-def _checksum(key: bytes, blob: bytes) -> int:
-    return zlib.crc32(blob, zlib.crc32(key))
+    return checksum_of(key, blob) == checksum

@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 
 from retrain.alike import kept
-from retrain.alike.alignment import Indices
+from retrain.alike.alignment import Indices, likenesses
 from retrain.alike.candidates import Bits, directions, have_neighbours
 from retrain.alike.fingerprints import Fingerprint, fingerprint
 from retrain.alike.pairs import near_pairs
 from retrain.bottlenecks import BottleneckStore, Features
 from retrain.console import Console, printable
 from retrain.errors import ImageError
-from retrain.images import Pixels, SkyStretch, read_image_file
+from retrain.images import Floats, Pixels, SkyStretch, read_image_file
 from retrain.litert import usable_cores
 from retrain.storage import is_url
 from retrain.threads import in_order
@@ -109,8 +109,20 @@ class _Comparison:
         digests = [self.features.sha256s[row] for row in chosen]
         thumbnails = np.stack([looks[sha][0] for sha in digests])
         bits = np.stack([looks[sha][1] for sha in digests])
-        one, other, _ = near_pairs(thumbnails, bits, directions(self.features.rows, chosen))
+        compare = partial(self._compare, digests)
+        one, other, _ = near_pairs(thumbnails, bits, directions(self.features.rows, chosen), compare=compare)
         return [(digests[a], digests[b]) for a, b in zip(one, other, strict=True)]
+
+    def _compare(
+        self, digests: Sequence[bytes], thumbnails: Pixels, first: Indices, second: Indices, enough: float
+    ) -> Floats:
+        """Compare pairs of which no earlier run has kept how alike they are: those with a new photograph."""
+        pairs = [(digests[one], digests[other]) for one, other in zip(first, second, strict=True)]
+        found = kept.known_likenesses(self.store, pairs)
+        new = np.flatnonzero(np.isnan(found))
+        found[new] = likenesses(thumbnails, first[new], second[new], enough)
+        kept.keep_likenesses(self.store, [pairs[place] for place in new], found[new])
+        return found
 
     def _looks(self, chosen: Indices) -> tuple[dict[bytes, kept.Look], bool]:
         """How photographs look, by the cache or by reading them; and whether all could be read."""

@@ -20,6 +20,7 @@ With the thresholds below, bench/doctor.py finds all such copies of flowers, of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,9 @@ CERTAIN, NEAR, WITHOUT_VECTORS = 0.8, 0.65, 0.7
 _NEAR_COSINE = 0.93
 # Pairs whose vectors are compared at a time.
 _PAIRS = 2048
+
+# As likenesses: thumbnails, one of each pair, the other, and a likeness that is enough.
+Compare = Callable[[Pixels, Indices, Indices, float], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def _exact_pairs(prints: Fingerprints) -> tuple[list[Pair], Indices]:
 
 
 def near_pairs(
-    thumbnails: Pixels, bits: Bits, vectors: Floats | None, mirrored: bool = False
+    thumbnails: Pixels, bits: Bits, vectors: Floats | None, mirrored: bool = False, compare: Compare = likenesses
 ) -> tuple[Indices, Indices, Floats]:
     """Find different photographs that are one picture.
 
@@ -130,6 +134,7 @@ def near_pairs(
         bits: bool (N, HASH_BITS), their hashes.
         vectors: float32 (N, width), of length 1; None: by looks alone.
         mirrored: find those that are one another's mirror image instead.
+        compare: gives the fine detail of pairs; one that remembers, perhaps.
 
     Returns:
         intp (P,) and intp (P,): the earlier photographs and the later ones; float32 (P,): their likeness, 0 to 1. The
@@ -139,10 +144,10 @@ def near_pairs(
         # The vectors of a mirror image differ little, so those of the photograph itself do.
         flipped = thumbnails[:, :, ::-1]
         first, second = find_candidates(bits, hash_bits(flipped), vectors)
-        found = likenesses(np.concatenate([thumbnails, flipped]), first, second + len(bits), CERTAIN)
+        found = compare(np.concatenate([thumbnails, flipped]), first, second + len(bits), CERTAIN)
     else:
         first, second = find_candidates(bits, bits, vectors)
-        found = likenesses(thumbnails, first, second, CERTAIN)
+        found = compare(thumbnails, first, second, CERTAIN)
     kept = np.flatnonzero(found >= (NEAR if vectors is not None else WITHOUT_VECTORS))
     if vectors is not None:
         kept = kept[(found[kept] >= CERTAIN) | (_cosines(vectors, first[kept], second[kept]) >= _NEAR_COSINE)]

@@ -2,12 +2,14 @@
 
 memory.py finds how much memory there is; matrix.py holds rows of features in memory or in a file; digests.py finds
 digests among millions; opening.py opens the SQLite file; store.py is that file, its checksums and its stat index;
-collect.py brings the cache up to date with a catalog and reads it as rows, skipped.py lists what cannot be; views.py
-does so for distorted views. Apart from runs, maintain.py looks into cache files, prune.py takes out what nothing needs,
-export.py writes vectors for other programs, and transfer.py imports the original's, which unverified.py keeps apart
-until trial.py has tried them. The room is handed an engine that extracts, and never imports one.
+blobs.py a table in it for other bytes by content; collect.py brings the cache up to date with a catalog and reads it as
+rows, skipped.py lists what cannot be; views.py does so for distorted views. Apart from runs, maintain.py looks into
+cache files, prune.py takes out what nothing needs, export.py writes vectors for other programs, and transfer.py imports
+the original's, which unverified.py keeps apart until trial.py has tried them. The room is handed an engine that
+extracts, and never imports one.
 """
 
+from retrain.bottlenecks.blobs import BlobTable
 from retrain.bottlenecks.collect import (
     Engine,
     ExtractFunction,
@@ -26,6 +28,7 @@ from retrain.bottlenecks.store import BottleneckStore, cache_path
 from retrain.bottlenecks.views import Material, Views, collect_views, material_of
 
 __all__ = [
+    "BlobTable",
     "BottleneckStore",
     "Engine",
     "ExtractFunction",

@@ -20,6 +20,9 @@ _PROBLEMS = 100
 
 # Stands for an architecture in the name of the file in which the doctor keeps what it found, see doctor/kept.py.
 DOCTOR = "doctor"
+# The same of small pictures of the photographs, see album.py; and the table that they are in.
+ALBUM, PICTURES = "album", "pictures"
+_VECTORS = ("vectors", "unverified")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class CacheStats:
         vectors: of photographs.
         views: of distorted views.
         unverified: imported ones that were not computed again yet.
+        pictures: small ones of photographs.
         folders: image folder -> files in the index.
         size: bytes on the disk, with what SQLite keeps beside the file.
     """
@@ -47,6 +51,7 @@ class CacheStats:
     vectors: int
     views: int
     unverified: int
+    pictures: int
     folders: dict[str, int]
     size: int
 
@@ -56,7 +61,7 @@ class Check:
     """What a check of a cache file found.
 
     Args:
-        rows: vectors whose checksum was compared.
+        rows: vectors, or small pictures, whose checksum was compared.
         files: files whose contents were read and compared.
         damage: one sentence each; empty when the cache is sound.
         outdated: files that changed since they were read, as a run would notice by itself.
@@ -142,7 +147,8 @@ def stats_of(path: Path) -> CacheStats:
             meta.get("source", ""),
             total - views,
             views,
-            _count(db, "unverified") if has_table(db, "unverified") else 0,
+            _count(db, "unverified"),
+            _count(db, PICTURES),
             {os.fsdecode(root): count for root, count in folders.items()},
             size,
         )
@@ -178,30 +184,32 @@ def check_cache(path: Path, image_dir: str = "") -> Check:
         meta = read_meta(db, path)
         damage = [f"SQLite: {text}" for (text,) in db.execute(f"PRAGMA integrity_check({_PROBLEMS})") if text != "ok"]
         rows = 0
-        for table in ("vectors", "unverified"):
+        size = 4 * int(meta["width"])
+        for table, column, each in (*((one, "vector", size) for one in _VECTORS), (PICTURES, "picture", None)):
             if has_table(db, table):
-                bad = damaged_rows(db, table, int(meta["width"]))
-                damage += [f"damaged vector of {name}" for name in names_of(db, bad[:_PROBLEMS])]
-                damage += [f"and {len(bad) - _PROBLEMS} more damaged vectors"] * (len(bad) > _PROBLEMS)
+                bad = damaged_rows(db, table, each, column)
+                damage += [f"damaged {column} of {name}" for name in names_of(db, bad[:_PROBLEMS])]
+                damage += [f"and {len(bad) - _PROBLEMS} more damaged {column}s"] * (len(bad) > _PROBLEMS)
                 rows += _count(db, table)
         files = list(_trusted_files(db, image_dir)) if image_dir else []
     wrong, outdated = _compare(files)
     return Check(rows, len(files), (*damage, *wrong), outdated)
 
 
-def damaged_rows(db: sqlite3.Connection, table: str, width: int) -> list[bytes]:
-    """Compare every vector of a table with its checksum.
+def damaged_rows(db: sqlite3.Connection, table: str, size: int | None, column: str = "vector") -> list[bytes]:
+    """Compare every row of a table with its checksum.
 
     Args:
         db: connection of a cache file.
-        table: ``vectors`` or ``unverified``.
-        width: length of a vector.
+        table: ``vectors``, ``unverified`` or ``pictures``.
+        size: bytes of each; None: any number.
+        column: where they are.
 
     Returns:
         The keys of those that fail.
     """
-    rows = db.execute(f"SELECT sha256, vector, checksum FROM {table}")  # noqa: S608 - a name of ours
-    return [row[0] for row in rows if not is_whole(row, 4 * width)]
+    rows = db.execute(f"SELECT sha256, {column}, checksum FROM {table}")  # noqa: S608 - names of ours
+    return [row[0] for row in rows if not is_whole(row, size)]
 
 
 def names_of(db: sqlite3.Connection, keys: Sequence[bytes]) -> list[str]:
@@ -247,7 +255,7 @@ def mend(store: BottleneckStore) -> list[str]:
         problems = [text for (text,) in db.execute(f"PRAGMA integrity_check({_PROBLEMS})") if text != "ok"]
         if problems:
             db.execute("REINDEX")
-        bad = damaged_rows(db, "vectors", store.width)
+        bad = damaged_rows(db, "vectors", 4 * store.width)
         names = names_of(db, bad)
         db.executemany("DELETE FROM vectors WHERE sha256 IS ?", [(key,) for key in bad])
         left = [text for (text,) in db.execute("PRAGMA integrity_check(1)") if text != "ok"] if problems else []
@@ -313,5 +321,7 @@ def has_table(db: sqlite3.Connection, table: str) -> bool:
 
 
 def _count(db: sqlite3.Connection, table: str) -> int:
+    if not has_table(db, table):
+        return 0
     count: int = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - a name of ours
     return count

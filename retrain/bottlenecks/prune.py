@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrain.bottlenecks.maintain import has_table, read_meta, size_on_disk
+from retrain.bottlenecks.maintain import PICTURES, has_table, read_meta, size_on_disk
 from retrain.bottlenecks.opening import BESIDE, alone, page_size, reading
 from retrain.console import printable
 
@@ -25,6 +25,7 @@ class Pruned:
         entries: index entries of files that are gone.
         vectors: of photographs, unverified ones included.
         views: of distorted views.
+        pictures: small ones of photographs, see album.py.
         freed: bytes; an estimate in a dry run.
         kept_folders: image folders that are not there, such as those of a disk that is not plugged in.
     """
@@ -32,6 +33,7 @@ class Pruned:
     entries: int
     vectors: int
     views: int
+    pictures: int
     freed: int
     kept_folders: tuple[str, ...]
 
@@ -55,7 +57,8 @@ def prune(path: Path, *, dry_run: bool) -> Pruned:
         kept = _mark(db)
         counts = _marked(db)
         if dry_run:
-            freed = counts[0] * 200 + (counts[1] + counts[2]) * (4 * int(meta["width"]) + 110)
+            vectors = (counts[1] + counts[2]) * (4 * int(meta["width"]) + 110)
+            freed = counts[0] * 200 + vectors + _of_pictures(db, "coalesce(sum(length(picture) + 110), 0)")
             return Pruned(*counts, freed, kept)
         _sweep(db, int(meta["width"]))
     return Pruned(*counts, max(0, before - size_on_disk(path)), kept)
@@ -96,8 +99,8 @@ def _has_entries(folder: bytes) -> bool:
         return False
 
 
-def _marked(db: sqlite3.Connection) -> tuple[int, int, int]:
-    """Count entries, vectors and views that go."""
+def _marked(db: sqlite3.Connection) -> tuple[int, int, int, int]:
+    """Count entries, vectors, views and pictures that go."""
     entries = db.execute("SELECT count(*) FROM gone").fetchone()[0]
     vectors = db.execute(f"SELECT count(*) FROM vectors WHERE sha256 {_GOES}").fetchone()[0]  # noqa: S608
     views = 0
@@ -106,14 +109,22 @@ def _marked(db: sqlite3.Connection) -> tuple[int, int, int]:
         views = db.execute(both).fetchone()[0]
     if has_table(db, "unverified"):
         vectors += db.execute(f"SELECT count(*) FROM unverified WHERE sha256 {_GOES}").fetchone()[0]  # noqa: S608
-    return entries, vectors - views, views
+    return entries, vectors - views, views, _of_pictures(db, "count(*)")
+
+
+def _of_pictures(db: sqlite3.Connection, what: str) -> int:
+    if not has_table(db, PICTURES):
+        return 0
+    number: int = db.execute(f"SELECT {what} FROM {PICTURES} WHERE sha256 {_GOES}").fetchone()[0]  # noqa: S608
+    return number
 
 
 def _sweep(db: sqlite3.Connection, width: int) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("DELETE FROM files WHERE (root, path) IN (SELECT root, path FROM gone)")
     # looks_1 is alike/kept.py's: how photographs look that were compared with others.
-    for table, key in (("vectors", "sha256"), ("unverified", "sha256"), ("views", "key"), ("looks_1", "sha256")):
+    tables = {"vectors": "sha256", "unverified": "sha256", "views": "key", "looks_1": "sha256", PICTURES: "sha256"}
+    for table, key in tables.items():
         if has_table(db, table):
             db.execute(f"DELETE FROM {table} WHERE {key} {_GOES}")  # noqa: S608 - names of ours
     db.execute("COMMIT")

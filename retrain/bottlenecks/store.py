@@ -280,24 +280,33 @@ def checked_row(sha: bytes, vector: Floats) -> tuple[bytes, bytes, int]:
         Digest, little-endian bytes, checksum.
     """
     blob = vector.astype("<f4").tobytes()
-    return sha, blob, _checksum(sha, blob)
+    return sha, blob, checksum_of(sha, blob)
 
 
-def is_whole(row: tuple[object, object, object], size: int) -> bool:
-    """Check a row of a table of vectors as SQLite gave it.
+def is_whole(row: tuple[object, object, object], size: int | None) -> bool:
+    """Check a row of a table of vectors or other bytes as SQLite gave it.
 
     Args:
-        row: digest, vector, checksum; a flipped bit in a row's header makes text or a number of a blob.
-        size: bytes that a vector has.
+        row: digest, bytes, checksum; a flipped bit in a row's header makes text or a number of a blob.
+        size: bytes that a vector has; None: any number.
 
     Returns:
-        Whether it is what checked_row made.
+        Whether it is what was kept.
     """
     sha, blob, checksum = row
-    if type(sha) is not bytes or len(sha) != DIGEST_BYTES or type(blob) is not bytes or len(blob) != size:
+    if type(sha) is not bytes or len(sha) != DIGEST_BYTES or type(blob) is not bytes:
         return False
-    return _checksum(sha, blob) == checksum
+    return size in (None, len(blob)) and checksum_of(sha, blob) == checksum
 
 
-def _checksum(sha: bytes, blob: bytes) -> int:
+def checksum_of(sha: bytes, blob: bytes) -> int:
+    """Add up a row, so that a flipped bit or a mixed-up key is noticed.
+
+    Args:
+        sha: digest of the content.
+        blob: what is kept of it.
+
+    Returns:
+        A CRC-32 over both.
+    """
     return zlib.crc32(blob, zlib.crc32(sha))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain import storage
 from retrain.bottlenecks import BottleneckStore, cache_path
 from retrain.bottlenecks import transfer as texts
 from retrain.bottlenecks.export import load_export, write_npz, write_parquet, write_texts
-from retrain.bottlenecks.maintain import DOCTOR, CacheStats, check_cache, find_caches, stats_of
+from retrain.bottlenecks.maintain import ALBUM, DOCTOR, CacheStats, check_cache, find_caches, stats_of
 from retrain.bottlenecks.prune import DAMAGED, delete_cache, prune
 from retrain.bottlenecks.trial import TOLERANCE, try_out
 from retrain.commandline import Parser
@@ -34,6 +34,7 @@ _BELONGS = {
     "image_dir": _PHOTOGRAPHS,
     "image_list": _PHOTOGRAPHS,
     "recursive": _PHOTOGRAPHS,
+    "multi_label": _PHOTOGRAPHS,
     "architecture": ("verify", "import"),
     "backbone_graph": ("verify", "import"),
     "bottleneck_tensor": ("verify", "import"),
@@ -57,19 +58,13 @@ Look after the bottleneck caches.
     cache import TEXT_DIR       takes in the text files of the original retrain.py
 
 A NAME is that of a file in --bottleneck_dir, with or without .sqlite; none means all of them.
-The photographs are named as for a run: --image_dir (a folder or an archive), --image_list, --recursive."""
+The photographs are named as for a run: --image_dir (folder or archive), --image_list, --recursive, --multi_label."""
 
 
 def cache(words: Sequence[str], console: Console) -> int:
     """List, verify, prune, export or import caches."""
     given = _read(words)
-    actions: dict[str, Callable[[argparse.Namespace, Console], int]] = {
-        "stats": _stats,
-        "verify": _verify,
-        "prune": _prune,
-        "export": _export,
-        "import": _import,
-    }
+    actions = {"stats": _stats, "verify": _verify, "prune": _prune, "export": _export, "import": _import}
     return actions[given.action](given, console)
 
 
@@ -128,6 +123,9 @@ def _describe(stats: CacheStats) -> list[str]:
     if stats.architecture == DOCTOR:
         found = f"  what the doctor found of {stats.vectors:,} photographs; {_size(stats.size)} on the disk"
         return [stats.path.name, found, *folders]
+    if stats.architecture == ALBUM:
+        small = f"  small pictures of {stats.pictures:,} photographs; {_size(stats.size)} on the disk"
+        return [stats.path.name, small, *folders]
     total = stats.vectors + stats.views + stats.unverified
     parts = [f"{stats.vectors:,} vectors"]
     parts += [f"{stats.views:,} of distorted views"] * bool(stats.views)
@@ -167,7 +165,9 @@ def _verify(given: argparse.Namespace, console: Console) -> int:
         faults += len(found.damage)
         files = f", {found.files:,} files read again" if root else ""
         later = f", {found.outdated:,} changed or gone since (a run notices)" if found.outdated else ""
-        console.line(f"{path.name}: {found.rows:,} vectors{files}, {len(found.damage) or 'nothing'} wrong{later}")
+        console.line(
+            f"{path.name}: {found.rows:,} {_rows_of(path)}{files}, {len(found.damage) or 'nothing'} wrong{later}"
+        )
         for text in found.damage:
             console.line(f"  {text}")
     if faults:
@@ -178,6 +178,10 @@ def _verify(given: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _rows_of(path: Path) -> str:
+    return "pictures" if path.name.startswith(f"{ALBUM}-") else "vectors"
+
+
 def _prune(given: argparse.Namespace, console: Console) -> int:
     doomed = [_named(given.bottleneck_dir, name) for name in given.delete_cache or ()]
     # Named caches only to delete: the others are not pruned along.
@@ -186,10 +190,10 @@ def _prune(given: argparse.Namespace, console: Console) -> int:
     for path in paths:
         gone = prune(path, dry_run=given.dry_run)
         freed += gone.freed
-        views = f", {gone.views:,} of distorted views" if gone.views else ""
+        rows = f"{gone.vectors + gone.pictures:,} {_rows_of(path)}"
+        rows += f", {gone.views:,} of distorted views" if gone.views else ""
         console.line(
-            f"{path.name}: {gone.entries:,} entries of files that are gone, {gone.vectors:,} vectors{views}; "
-            f"{would} {gone.freed:,} bytes"
+            f"{path.name}: {gone.entries:,} entries of files that are gone, {rows}; {would} {gone.freed:,} bytes"
         )
         for folder in gone.kept_folders:
             console.line(f"  kept what is known of {folder}, which is not there now (a disk not plugged in?)")
@@ -217,7 +221,11 @@ def _named(bottleneck_dir: str, name: str) -> Path:
 def _export(given: argparse.Namespace, console: Console) -> int:
     if not given.output:
         raise UsageError("expected --output for cache export, got none; name the file or folder to write")
-    paths = [one for one in find_caches(given.bottleneck_dir, given.names) if not one.name.startswith(f"{DOCTOR}-")]
+    paths = [
+        one
+        for one in find_caches(given.bottleneck_dir, given.names)
+        if not one.name.startswith((f"{ALBUM}-", f"{DOCTOR}-"))
+    ]
     if len(paths) != 1:
         found = ", ".join(path.name for path in paths) or "none"
         raise UsageError(f"expected the name of one cache, got {len(given.names) or 'none'}; there are: {found}")
@@ -290,8 +298,8 @@ def _store_for(given: argparse.Namespace, suffix: str, width: int, console: Cons
 
 def _config(given: argparse.Namespace) -> RunConfig:
     names = (
-        "image_dir", "image_list", "recursive", "archive_max_files", "archive_max_mb", "bottleneck_dir", "model_dir",
-        "architecture", "backbone_graph", "bottleneck_tensor",
+        "image_dir", "image_list", "recursive", "multi_label", "archive_max_files", "archive_max_mb", "bottleneck_dir",
+        "model_dir", "architecture", "backbone_graph", "bottleneck_tensor",
     )  # fmt: skip
     return RunConfig(**{name: getattr(given, name) for name in names if getattr(given, name)})
 

@@ -85,7 +85,8 @@ def atlas_section(facts: ReportFacts, atlas: Atlas, pictures: Pictures) -> Html:
             kind = f"t s{sheet} x{column} y{line} {kind}"
         else:
             kind = f"d {kind}"
-        marks.append(tag("i", class_=kind, data_p=row, data_c=label))
+        # Not by tag: there are thousands, and nothing in them but numbers and names of ours.
+        marks.append(Html(f'<i class="{kind}" data-p="{row:d}" data-c="{label:d}"></i>'))
     said = "Map of the photographs. Arrow keys go from one to the next; the one that is marked is shown below."
     kind = "atlas dense" if len(marks) > _DENSE else "atlas"
     whole = tag("div", *marks, class_=kind, id="atlas", tabindex=0, role="application", aria_label=said)

@@ -5,27 +5,25 @@ from __future__ import annotations
 import io
 import math
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from retrain.errors import ImageError
-from retrain.images import Pixels, decode_upright, read_image_file, resize_rgb
+from retrain.album import SIDE, Album, ReadPhotograph, reader
+from retrain.images import Pixels, resize_rgb
 from retrain.insight.heat import overlay
 from retrain.litert import usable_cores
 from retrain.report.choosing import Chosen
 from retrain.report.facts import Floats, Heat
 from retrain.threads import in_order
 
-# Bytes of a photograph's file by its row; None where it cannot be read any more.
-ReadPhotograph = Callable[[int], bytes | None]
+__all__ = ["MAX_BYTES", "Picture", "Pictures", "ReadPhotograph", "make_pictures", "reader", "tile_side"]
 
 # Tiles of up to so many photographs are so many pixels wide: multiples of 16, which JPEG's blocks never cross.
-_SIDES = ((150, 160), (600, 112), (1500, 80), (10**9, 64))
+_SIDES = ((150, SIDE), (600, 112), (1500, 80), (10**9, 64))
 _QUALITIES = (68, 55, 42, 30, 18, 8)
 # Pixels of the longer side of a larger picture, and of one with heat; tiles in a row of a sheet, at most.
 _LARGE, _GRID = 288, 16
@@ -73,23 +71,16 @@ class Pictures:
     heated: Mapping[int, Picture]
 
 
-def reader(paths: Sequence[str | Path]) -> ReadPhotograph:
-    """Make what reads photographs for the report.
+def tile_side(count: int) -> int:
+    """Say how large tiles are.
 
     Args:
-        paths: of all N, or URLs.
+        count: photographs that are shown.
 
     Returns:
-        Row -> bytes, or None where the file cannot be read any more.
+        Pixels a side.
     """
-
-    def read(row: int) -> bytes | None:
-        try:
-            return read_image_file(paths[row])
-        except ImageError:
-            return None  # shown as a grey tile with its name
-
-    return read
+    return next(side for most, side in _SIDES if count <= most)
 
 
 def make_pictures(
@@ -100,70 +91,51 @@ def make_pictures(
     Args:
         chosen: which photographs, and which of them large.
         heats: heat maps of some of those.
-        read: gives a photograph's bytes; called from the threads.
+        read: an album, or what gives a photograph's bytes; called from the threads.
         max_bytes: of all sheets as base64; where they would take more, tiles get coarser.
         threads: how many; 0: one a core.
 
     Returns:
         The pictures; the same for the same photographs whatever the number of threads.
     """
-    side = next(side for most, side in _SIDES if len(chosen.shown) <= most)
-    heat_of = {heat.row: heat.weights for heat in heats}
+    album = read if isinstance(read, Album) else Album(read, threads=threads)
     threads = threads or usable_cores()
-    tiles: list[Pixels | None] = []
-    large: dict[int, Picture] = {}
-    heated: dict[int, Picture] = {}
-
-    def small(row: int) -> _Small:
-        return _small(read(row), side, row in chosen.large, heat_of.get(row))
-
     rows = chosen.shown.tolist()
-    for row, made in zip(rows, in_order(small, rows, threads, 4 * threads), strict=True):
-        tiles.append(made.tile)
-        if made.large:
-            large[row] = made.large
-        if made.heated:
-            heated[row] = made.heated
+    side = tile_side(len(rows))
+    tiles = album.squares(rows, side)
+    large, heated = _larger(chosen, heats, album, threads)
     grid, places = _places(rows)
     sheets = _fitting_sheets(tiles, grid, side, max_bytes, threads)
     gone = frozenset(row for row, tile in zip(rows, tiles, strict=True) if tile is None)
     return Pictures(sheets, grid, side, places, gone, large, heated)
 
 
-@dataclass(frozen=True)
-class _Small:
-    tile: Pixels | None = None
-    large: Picture | None = None
-    heated: Picture | None = None
+def _larger(
+    chosen: Chosen, heats: Sequence[Heat], album: Album, threads: int
+) -> tuple[dict[int, Picture], dict[int, Picture]]:
+    """Make the larger pictures, and those with heat."""
+    heat_of = {heat.row: heat.weights for heat in heats}
+    rows = sorted(chosen.large)
+
+    def both(row: int) -> tuple[Picture | None, Picture | None]:
+        return _both(album.upright(row, _LARGE), heat_of.get(row))
+
+    made = dict(zip(rows, in_order(both, rows, threads, 4 * threads), strict=True))
+    large = {row: picture for row, (picture, _) in made.items() if picture is not None}
+    return large, {row: picture for row, (_, picture) in made.items() if picture is not None}
 
 
-def _small(data: bytes | None, side: int, is_large: bool, heat: Floats | None) -> _Small:
-    if data is None:
-        return _Small()
-    want = _LARGE if is_large else side
-    try:
-        image = decode_upright(data, want, want)
-    except ImageError:
-        return _Small()
-    tile = resize_rgb(_middle(image), side, side)
-    if not is_large:
-        return _Small(tile)
+def _both(image: Image.Image | None, heat: Floats | None) -> tuple[Picture | None, Picture | None]:
+    if image is None:
+        return None, None
     scale = min(_LARGE / max(image.size), 1.0)
     width, height = (max(round(edge * scale), 1) for edge in image.size)
     pixels = resize_rgb(image, height, width)
-    return _Small(tile, _picture(pixels), None if heat is None else _heated(pixels, heat))
+    return _picture(pixels), None if heat is None else _heated(pixels, heat)
 
 
 def _heated(pixels: Pixels, heat: Floats) -> Picture:
     return _picture(np.asarray(overlay(Image.fromarray(pixels), np.asarray(heat, np.float64))))
-
-
-def _middle(image: Image.Image) -> Image.Image:
-    """Cut the largest square out of the middle."""
-    width, height = image.size
-    edge = min(width, height)
-    left, top = (width - edge) // 2, (height - edge) // 2
-    return image.crop((left, top, left + edge, top + edge))
 
 
 def _places(rows: Iterable[int]) -> tuple[int, dict[int, tuple[int, int, int]]]:

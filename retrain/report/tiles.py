@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrain.report.markup import PATH_SHOWN, Html, counted, join, name, shortened, tag
+from retrain.report.markup import PATH_SHOWN, Html, counted, join, name, safe, shortened, tag
 from retrain.report.thumbnails import Picture, Pictures
 
 # Cards that are shown at once.
@@ -19,9 +19,9 @@ def tile(row: int, pictures: Pictures) -> Html:
         pictures: tiles.
     """
     if row in pictures.gone:
-        return tag("i", class_="t gone")
+        return Html('<i class="t gone"></i>')
     sheet, column, line = pictures.places[row]
-    return tag("i", class_=f"t s{sheet} x{column} y{line}")
+    return Html(f'<i class="t s{sheet:d} x{column:d} y{line:d}"></i>')  # not by tag: there are thousands, all numbers
 
 
 def tile_list(
@@ -40,8 +40,10 @@ def tile_list(
     for row, said in zip(rows, words, strict=True):
         if row in pictures.places:
             note = said + ("; cannot be read any more" if row in pictures.gone else "")
-            text = tag("span", name(names[row].rpartition("/")[2]), tag("small", note) if note else Html())
-            items.append(tag("li", tile(row, pictures), text, id=f"p{row}" if is_home else None))
+            below = f"<small>{safe(note)}</small>" if note else ""
+            text = f"<span>{name(names[row].rpartition('/')[2])}{below}</span>"
+            home = f' id="p{row:d}"' if is_home else ""
+            items.append(Html(f"<li{home}>{tile(row, pictures)}{text}</li>"))
     left = len(rows) - len(items)
     words_left = f"and {counted(left, 'more photograph')} for which there is no room here"
     more = tag("p", words_left, class_="quiet") if left else Html()

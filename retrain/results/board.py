@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
+from retrain.album import Album
 from retrain.bottlenecks import labels_of
 from retrain.dataset.sides import SIDE_NAMES
-from retrain.errors import ImageError
 from retrain.evaluate import Numbers
 from retrain.head import Floats
-from retrain.images import decode_upright, resize_rgb
+from retrain.images import Pixels, resize_rgb
 from retrain.judging import Judgement
-from retrain.litert import usable_cores
 from retrain.publish import Training
-from retrain.report.thumbnails import ReadPhotograph
-from retrain.summaries.projector import MAX_POINTS, sample
+from retrain.report.choosing import MOST_SHOWN
+from retrain.report.thumbnails import tile_side
 from retrain.summaries.results import Outcome, write_results
-from retrain.threads import in_order
 
-# Of a photograph that was taken for something else, and on the map; pixels.
+# Of a photograph that was taken for something else; pixels.
 THUMBNAIL = 96
 # Runs are told apart by what shaped the model, not by where its files lie.
 SHAPING = (
@@ -92,37 +92,40 @@ def _row(name: str, numbers: Numbers | None) -> str:
     return f"| {name} | {100 * one.value:.1f} % | {100 * one.low:.1f} to {100 * one.high:.1f} % | {one.count} |\n"
 
 
-def write_board(training: Training, outcome: Outcome, read: ReadPhotograph) -> None:
+def write_board(training: Training, outcome: Outcome, album: Album) -> None:
     """Write what TensorBoard shows.
 
     Args:
         training: what the model is made of.
         outcome: what is shown.
-        read: gives the bytes of a photograph.
+        album: the photographs.
     """
-    threads = training.config.threads or usable_cores()
-    shown = sample(labels_of(training.features), MAX_POINTS).tolist()
-    made = in_order(lambda row: thumbnail_of(read, row), shown, threads, 4 * threads)
-    small = dict(zip(shown, made, strict=True))
-    write_results(training.config.summaries_dir, outcome, training.features.rows, small.get)
+    tiles = tile_side(min(len(outcome.paths), MOST_SHOWN))
+
+    def squares(rows: Sequence[int], side: int) -> list[Pixels | None]:
+        # Of the size that the report shows, too: they are decoded once for both.
+        return [None if one is None else _resized(one, side) for one in album.squares(rows, tiles)]
+
+    folder, vectors = training.config.summaries_dir, training.features.rows
+    write_results(folder, outcome, vectors, partial(thumbnail_of, album), squares)
 
 
-def thumbnail_of(read: ReadPhotograph, row: int) -> bytes | None:
+def _resized(pixels: Pixels, side: int) -> Pixels:
+    return pixels if len(pixels) == side else resize_rgb(Image.fromarray(pixels), side, side)
+
+
+def thumbnail_of(album: Album, row: int) -> bytes | None:
     """Make a photograph small.
 
     Args:
-        read: gives its bytes.
+        album: the photographs.
         row: which one.
 
     Returns:
         A JPEG of at most THUMBNAIL pixels a side; None where it cannot be read any more.
     """
-    data = read(row)
-    if data is None:
-        return None
-    try:
-        image = decode_upright(data, THUMBNAIL, THUMBNAIL)
-    except ImageError:
+    image = album.upright(row, THUMBNAIL)
+    if image is None:
         return None
     width, height = (max(1, round(edge * THUMBNAIL / max(image.size))) for edge in image.size)
     file = io.BytesIO()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from retrain import fsio, report
+from retrain.album import Album, album_of
+from retrain.config import RunConfig
 from retrain.console import Console, printable
 from retrain.judging import Judgement
 from retrain.publish import Training, add_metrics, beside
@@ -78,10 +81,15 @@ def lay_out(
     metrics = beside(config.output_graph, ".metrics.json")
     add_metrics(metrics, {"insight": discovery.insight.facts(features.catalog.labels)})
     written = (metrics, *(beside(config.output_graph, ending) for ending in (".predictions.csv", ".model_card.md")))
-    read = report.reader([features.catalog.full_path(record) for record in features.catalog.records])
-    write_board(training, outcome, read)
-    if not config.report:
-        return written
+    album = album_of(features, config.bottleneck_dir, console, config.threads, training.backbone.spec.input_spec.sky)
+    with ThreadPoolExecutor(1, thread_name_prefix="board") as pool:
+        board = pool.submit(write_board, training, outcome, album)
+        path = _write_report(config, facts, album) if config.report else None
+        board.result()
+    return written if path is None else (*written, path)
+
+
+def _write_report(config: RunConfig, facts: Callable[[ReadPhotograph], report.ReportFacts], album: Album) -> str:
     path = report_path(config.output_graph)
-    fsio.write_bytes(path, report.report_html(facts(read), read, config.threads))
-    return (*written, str(path))
+    fsio.write_bytes(path, report.report_html(facts(album), album, config.threads))
+    return str(path)

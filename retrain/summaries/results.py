@@ -7,7 +7,7 @@ tensorboard/plugins (metadata.py, plugin_data.proto), whose own helpers would im
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ from retrain.console import printable
 from retrain.head import Floats, Indices
 from retrain.summaries.charts import confusion_picture
 from retrain.summaries.events import EventFile
-from retrain.summaries.projector import Thumbnail, write_projector
+from retrain.summaries.projector import Squares, write_projector
 
 RESULTS = "results"
 # As many points of a precision-recall curve as TensorBoard's own summary has; and as many errors as are looked at.
 THRESHOLDS, MOST_ERRORS = 127, 24
 
 Setting = str | int | float | bool
+# What a row's photograph looks like: the bytes of a small image file, or None where it cannot be read any more.
+Thumbnail = Callable[[int], bytes | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +79,15 @@ class Outcome:
     several: Several | None = None
 
 
-def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: Thumbnail) -> None:
+def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: Thumbnail, squares: Squares) -> None:
     """Write what TensorBoard shows of a finished training.
 
     Args:
         folder: ``--summaries_dir``.
         outcome: what came of it.
         rows: (N, D), the bottleneck vectors.
-        thumbnail: gives the picture of a row, for the map and the errors.
+        thumbnail: gives the picture of a row, for the errors.
+        squares: gives the squares of rows, for the map.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -99,7 +102,7 @@ def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: T
     file.close()
     texts, guesses = _texts(outcome)
     columns = {"photograph": outcome.paths, "label": texts, "used for": outcome.sides, "guess": guesses}
-    write_projector(place, rows, columns, outcome.labels, thumbnail)
+    write_projector(place, rows, columns, outcome.labels, squares)
 
 
 def _texts(outcome: Outcome) -> tuple[Sequence[str], Sequence[str]]:

@@ -15,7 +15,7 @@ from typing import Self
 
 from retrain import fsio
 from retrain.summaries.events import EventFile
-from retrain.summaries.projector import PROJECTOR_FILES
+from retrain.summaries.projector import EARLIER_SPRITE, PROJECTOR_FILES
 from retrain.summaries.results import RESULTS
 
 # Constants longer than this are left out of the drawn graph: TensorBoard shows their shape, not their values.
@@ -25,7 +25,7 @@ _EVENTS = "events.out.tfevents.*"
 _OURS = {
     "train": (_EVENTS,),
     "validation": (_EVENTS,),
-    RESULTS: (_EVENTS, *PROJECTOR_FILES),
+    RESULTS: (_EVENTS, *PROJECTOR_FILES, EARLIER_SPRITE),
 }
 
 

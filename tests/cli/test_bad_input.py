@@ -144,7 +144,7 @@ def test_an_interrupt_keeps_what_was_done_and_the_same_command_goes_on(place: Pl
     assert place.retrain("--how_many_training_steps=1").returncode == 0  # so that the backbone is converted
     words = [sys.executable, "-m", "retrain", *place.flags("photos"), "--how_many_training_steps=10"]
     child = subprocess.Popen(words, cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    cache = next((place.folder / "tf_files/bottlenecks").glob("*.sqlite"))
+    cache = next((place.folder / "tf_files/bottlenecks").glob("mobilenet*.sqlite"))
     while count_vectors(cache) < 84 + 300 and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(number)

@@ -42,7 +42,7 @@ def model(place: Place) -> bytes:
 
 
 def rows(place: Place, query: str) -> list[tuple]:
-    with contextlib.closing(sqlite3.connect(next(place.folder.glob("tf_files/bottlenecks/*.sqlite")))) as db:
+    with contextlib.closing(sqlite3.connect(next(place.folder.glob("tf_files/bottlenecks/mobilenet*.sqlite")))) as db:
         return db.execute(query).fetchall()
 
 

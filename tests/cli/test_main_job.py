@@ -120,7 +120,8 @@ def test_label_image_gives_the_scores_of_the_training_run(trained: Trained) -> N
     """The features of the cache through the head's weights, against the exported file on the photograph itself."""
     classifier = Classifier.open(trained.graph)
     weights, biases = _head_of(trained.graph)
-    with contextlib.closing(sqlite3.connect(next(trained.place.folder.glob("tf_files/bottlenecks/*.sqlite")))) as db:
+    cache = next(trained.place.folder.glob("tf_files/bottlenecks/mobilenet*.sqlite"))
+    with contextlib.closing(sqlite3.connect(cache)) as db:
         vectors = {
             sha.hex(): np.frombuffer(vector, "<f4") for sha, vector in db.execute("SELECT sha256, vector FROM vectors")
         }

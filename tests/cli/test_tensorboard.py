@@ -101,4 +101,4 @@ def test_the_projector_has_every_photograph(ask: Ask) -> None:
     assert np.isfinite(tensor).all()
     lines = ask("data/plugin/projector/metadata?run=results&name=bottlenecks&num_rows=100").decode().splitlines()
     assert len(lines) == 85
-    assert ask("data/plugin/projector/sprite_image?run=results&name=bottlenecks").startswith(b"\x89PNG")
+    assert ask("data/plugin/projector/sprite_image?run=results&name=bottlenecks").startswith(b"\xff\xd8")

@@ -167,6 +167,6 @@ def test_the_command_on_two_nodes_writes_the_bytes_of_a_local_run(nodes, tmp_pat
 
 
 def rows(folder: Path) -> list[tuple[bytes, bytes, int]]:
-    (path,) = folder.glob("*.sqlite")
+    (path,) = folder.glob("mobilenet*.sqlite")
     with contextlib.closing(sqlite3.connect(path)) as db:
         return db.execute("SELECT sha256, vector, checksum FROM vectors ORDER BY sha256").fetchall()

@@ -11,6 +11,7 @@ from support import WIDTH, digest, fake_features, lines_of
 from test_maintain import Place
 
 from retrain import cli, commands
+from retrain.album import Kept
 from retrain.bottlenecks import BottleneckStore
 from retrain.bottlenecks.maintain import find_caches, stats_of
 from retrain.config import RunConfig
@@ -420,6 +421,23 @@ def test_named_caches_are_pruned_alone(place, run):
     run("prune", "fake-abababababab")
     run("prune", "--delete_cache", "fake-abababababab")
     assert Path(root).is_dir()
+
+
+def test_the_album_is_no_cache_of_vectors_but_looked_after_as_one(place, run):
+    catalog = scan_folder(str(place.photos), "folder")
+    shas = tuple(digest((place.photos / record.path).read_bytes()) for record in catalog.records)
+    path = place.bottlenecks / "album-000000000000.sqlite"
+    with Kept(path, "0" * 64, catalog.root, catalog.records, shas, Console(quiet=True)) as kept:
+        kept.keep([(row, sha, b"a picture") for row, sha in enumerate(shas)])
+    said = run("stats")
+    at = said.index(path.name)
+    assert said[at + 1].startswith("  small pictures of 6 photographs; ")
+    assert said[at + 2].startswith("  6 files of ")
+    assert run("export", "--output", place.folder / "out.npz")[0].startswith("wrote 6 vectors of 8 to ")
+    assert f"{path.name}: 6 pictures, nothing wrong" in run("verify")
+    (place.photos / "cats" / "1.jpg").unlink()
+    assert run("prune")[0].startswith(f"{path.name}: 1 entries of files that are gone, 1 pictures; freed ")
+    assert f"{path.name}: 5 pictures, nothing wrong" in run("verify")
 
 
 def test_what_the_doctor_keeps_is_no_cache_of_vectors_but_looked_after_as_one(place, run):

@@ -223,7 +223,7 @@ def test_a_damaged_row_whose_photograph_has_become_unreadable_is_skipped(place):
 
 def test_vectors_that_fail_even_when_written_anew_stop_the_run(place, monkeypatch):
     place.run()
-    monkeypatch.setattr("retrain.bottlenecks.store._checksum", lambda sha, blob: id(blob) & 0xFFFF | 1 << 20)
+    monkeypatch.setattr("retrain.bottlenecks.store.checksum_of", lambda sha, blob: id(blob) & 0xFFFF | 1 << 20)
     with closing(sqlite3.connect(place.cache)) as db, db:
         db.execute("UPDATE vectors SET checksum = 0")
     real = BottleneckStore.read_matrix

@@ -111,6 +111,42 @@ def test_of_a_set_that_changed_only_what_is_new_is_read(tree, features, tmp_path
     assert reads == ["0 cut.jpg"]
 
 
+@pytest.fixture
+def compared(monkeypatch):
+    """How many pairs were laid upon each other, each time."""
+    counts, plain = [], near.likenesses
+
+    def counted(thumbnails, first, second, enough):
+        counts.append(len(first))
+        return plain(thumbnails, first, second, enough)
+
+    monkeypatch.setattr(near, "likenesses", counted)
+    return counts
+
+
+def test_of_a_set_that_changed_only_pairs_with_a_new_photograph_are_compared(features, tmp_path, compared):
+    some = tuple(r for r in features.catalog.records if not r.path.endswith("0 cut.jpg"))
+    found(features_of(dataclasses.replace(features.catalog, records=some)), tmp_path)
+    assert named(found(features, tmp_path)) == GROUPS
+    named_anew = named(found(features, tmp_path / "other"))
+    assert compared[0] + compared[1] == compared[2]
+    assert 0 < compared[1] < compared[0] + compared[1]
+    assert named_anew == GROUPS
+    fewer = tuple(r for r in features.catalog.records if not r.path.endswith("0 small.jpg"))
+    found(features_of(dataclasses.replace(features.catalog, records=fewer)), tmp_path)
+    assert compared[3] == 0
+
+
+def test_a_damaged_likeness_is_found_again(features, tmp_path, compared):
+    found(features, tmp_path)
+    with sqlite3.connect(tmp_path / "cache.sqlite") as db:
+        db.execute("UPDATE likenesses_1 SET likeness = ?", (np.float32(0).tobytes(),))
+        db.execute("DELETE FROM comparisons_1")
+    db.close()
+    assert named(found(features, tmp_path)) == GROUPS
+    assert compared[1] == compared[0]
+
+
 def test_renaming_reads_nothing_and_finds_the_same(features, tmp_path, reads):
     before = found(features, tmp_path)
     reads.clear()

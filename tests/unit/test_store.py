@@ -142,7 +142,7 @@ def test_a_vector_that_belongs_to_another_photograph_is_noticed(path):
 def test_a_vector_of_the_wrong_length_is_noticed(path, blob):
     # The original's truncated text file parses as valid floats.
     (sha,) = filled(path, 1)
-    tamper(path, "UPDATE vectors SET vector = ?, checksum = ?", blob, store._checksum(sha, blob))
+    tamper(path, "UPDATE vectors SET vector = ?, checksum = ?", blob, store.checksum_of(sha, blob))
     with opened(path) as cache:
         assert cache.read_matrix([sha])[1] == [0]
 
