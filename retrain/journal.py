@@ -195,8 +195,8 @@ def tell_label_results(test: LabelNumbers, crossed: LabelNumbers | None, sentenc
         if numbers is not None and numbers.exact.count:
             console.line(f"{name}: {labels_line(numbers)}")
     best = crossed or test
-    for one in best.labels if best.exact.count else ():
-        average = "none has it" if not one.count else f"average precision {100 * one.average_precision:.1f} %"
+    for one, precision in zip(best.labels, best.average_precisions, strict=True) if best.exact.count else ():
+        average = "none has it" if not one.count else f"average precision {precision.text()}"
         console.line(f"  {printable(one.label)} ({one.count}): {average}, F1 {_percent(one.f1)}")
     console.line(printable(sentence))
 

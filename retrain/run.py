@@ -88,7 +88,9 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
         materials = [gather_material(one.config, one.features, split, one.backbone, console) for one in contenders]
         place, recipe = decide(contenders, materials, split, console)
         finishing = finish_several if config.multi_label else finish
-        return finishing(contenders[place], recipe, materials[place], split, near, worker, console)
+        # The whole list of architectures is what repeats the run: report, card and metrics name it.
+        winner = replace(contenders[place], config=config)
+        return finishing(winner, recipe, materials[place], split, near, worker, console)
 
 
 def contend(config: RunConfig, catalog: Catalog, console: Console) -> Contender:
@@ -112,6 +114,7 @@ def finish(
     earlier = Earlier.read(config.output_graph, console)
     table, bundle = begin(contender, recipe, split, worker)
     head = train(contender, recipe, material, split, bundle, console)
+    recipe = recipe.ended_at(head.step)  # folds that went further would be surer of themselves than this head
     # Before the model is saved: temperature, threshold of the unknown and sets of labels are in it.
     crossed = cross(config, material, split, recipe, len(bundle.labels), console)
     if config.calibrate:

@@ -16,6 +16,7 @@ from retrain.report import (
     Figure,
     Heat,
     Judged,
+    LabelJudged,
     LearningCurve,
     Origin,
     Photographs,
@@ -81,4 +82,26 @@ def full(count: int = 12, classes: tuple[str, ...] = ("globular", "open"), **cha
         unknown=Unknown("5 % false alarms.", "cosine", draw.uniform(0.8, 1, 50), 0.82, draw.uniform(0.4, 0.8, 30), is_likeness=True),
         heat=tuple(Heat(int(row), draw.normal(size=(14, 14)), "for open") for row in wrong[:2]),
     )  # fmt: skip
+    return replace(whole, **changes)
+
+
+def several(count: int = 24, classes: tuple[str, ...] = ("bright", "globular", "open"), **changes: Any) -> ReportFacts:
+    """Photographs that may have several labels: of the first label some are given wrongly, of the second some missed."""
+    facts = bare(count, classes, changes.pop("names", ()))
+    at, width = np.arange(count), len(classes)
+    truth = np.eye(width, dtype=np.bool_)[facts.photographs.labels]
+    truth[at % 4 == 0, 1] = True
+    said = truth.copy()
+    said[~truth[:, 0] & (at % 5 == 1), 0] = True
+    said[truth[:, 1] & (at % 6 == 4), 1] = False
+    sure = np.linspace(0.95, 0.6, count, dtype=np.float32)[:, None]
+    thirds = np.tile(np.array([0.8, 0.6, 0.9]), (width, 1))
+    words = "By heads and thresholds that had not seen them."
+    whole = replace(
+        facts,
+        label_judged=LabelJudged("Cross-validation", words, at, np.where(said, sure, 1 - sure), truth, said),
+        class_numbers=ClassNumbers("Wilson.", truth.sum(axis=0), thirds, thirds, thirds, thirds),
+        missing={"confusion": "None is taken for another."},
+        shown_as="the rarest of their labels",
+    )
     return replace(whole, **changes)

@@ -50,6 +50,7 @@ def add_photographs(parser: Parser, text: str) -> None:
     parser.add_argument("--image_dir", default="", metavar="DIR", help=text)
     parser.add_argument("--image_list", default="", metavar="FILE", help="CSV of path,label, as of a run")
     parser.add_argument("--recursive", action="store_true", default=False, help="as of a run")
+    parser.add_argument("--multi_label", action="store_true", default=False, help="as of a run")
     for name in ("archive_max_files", "archive_max_mb"):
         default = getattr(usual, name)
         parser.add_argument(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from retrain.bundle import BETWEEN, NO_LABEL
 from retrain.commands.common import command_parser, read_flags
 from retrain.console import Console, printable
 from retrain.errors import UsageError
-from retrain.insight.changes import Change, Flip, compare_runs, sentences
+from retrain.insight.changes import Change, ClassChange, Flip, compare_runs, sentences
 from retrain.insight.predictions import read_predictions
+from retrain.publish import beside
 
 _DESCRIPTION = """\
 Compare what two runs predict of the same photographs:
@@ -38,8 +41,17 @@ def compare(words: Sequence[str], console: Console) -> int:
     if given.json:
         console.line(json.dumps(asdict(change), indent=1, ensure_ascii=True))
     else:
-        show_change(change, console)
+        show_change(change, console, by_label=all(map(_has_several, graphs)))
     return 0
+
+
+def _has_several(graph: Path) -> bool:
+    """Whether a run's photographs might have several labels each; one that wrote no metrics is taken not to."""
+    try:
+        said = json.loads(Path(beside(str(graph), ".metrics.json")).read_text(encoding="utf-8"))
+        return bool(said["config"]["multi_label"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _graphs(*given: str) -> tuple[list[Path], list[str]]:
@@ -57,23 +69,45 @@ def _graphs(*given: str) -> tuple[list[Path], list[str]]:
     return graphs, problems
 
 
-def show_change(change: Change, console: Console) -> None:
+def show_change(change: Change, console: Console, *, by_label: bool = False) -> None:
     """Print what changed.
 
     Args:
         change: of two runs.
         console: where to.
+        by_label: whether photographs may have several labels: then the table has a row a label, not a set of labels.
     """
     for sentence in sentences(change):
         console.line(sentence)
     if not change.compared:
         return
-    width = max(len("class"), *(len(printable(row.label)) for row in change.classes))
-    console.line(f"{'class':<{width}}  compared  gained  lost")
-    for row in change.classes:
+    what, rows = ("label", _rows_by_label(change)) if by_label else ("class", change.classes)
+    width = max(len(what), *(len(printable(row.label)) for row in rows))
+    console.line(f"{what:<{width}}  compared  gained  lost")
+    for row in rows:
         console.line(f"{printable(row.label):<{width}}  {row.count:>8}  {row.gained:>6}  {row.lost:>4}")
     for what, flips in (("gained", change.gained), ("lost", change.lost), ("wrong otherwise", change.other)):
         _show_flips(what, flips, console)
+
+
+def _rows_by_label(change: Change) -> tuple[ClassChange, ...]:
+    """A row a label: photographs that have it, and those about which the answer was right in one run alone."""
+    counts: Counter[str] = Counter()
+    for row in change.classes:
+        for label in _labels_in(row.label):
+            counts[label] += row.count
+    gained: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    for flip in (*change.gained, *change.lost, *change.other):
+        true, before, after = map(_labels_in, (flip.label, flip.before, flip.after))
+        gained.update((before ^ true) - (after ^ true))
+        lost.update((after ^ true) - (before ^ true))
+    labels = sorted(set(counts) | set(gained) | set(lost))
+    return tuple(ClassChange(label, counts[label], gained[label], lost[label]) for label in labels)
+
+
+def _labels_in(text: str) -> frozenset[str]:
+    return frozenset() if text == NO_LABEL else frozenset(text.split(BETWEEN))
 
 
 def _show_flips(what: str, flips: Sequence[Flip], console: Console) -> None:

@@ -15,6 +15,7 @@ from retrain.commands.common import add_model_dir, add_photographs, command_pars
 from retrain.config import RunConfig
 from retrain.config.flag import Flag
 from retrain.config.inputs import input_problems
+from retrain.config.multilabel import multi_label_problems
 from retrain.config.sky import sky_problems
 from retrain.console import Console, printable
 from retrain.errors import UsageError
@@ -28,7 +29,7 @@ _SPLIT = (
 )  # fmt: skip
 _SKY = ("sky_limits", "sky_percentile", "sky_stretch", "sky_asinh_a")
 _FROM_RUN = (
-    "image_dir", "image_list", "recursive", "archive_max_files", "archive_max_mb", "label_style",
+    "image_dir", "image_list", "recursive", "multi_label", "archive_max_files", "archive_max_mb", "label_style",
     "max_skipped_percentage", "architecture", "model_dir", "bottleneck_dir", "verify_cache", *_SPLIT, *_SKY,
 )  # fmt: skip
 
@@ -162,7 +163,7 @@ def _percentage(text: str) -> float:
 def _check(config: RunConfig, output_dir: str) -> None:
     problems = []
     problems += input_problems(config)
-    problems += sky_problems(config)
+    problems += sky_problems(config) + multi_label_problems(config)
     try:
         find_backbone(config.architecture)
     except UsageError as error:
@@ -173,7 +174,7 @@ def _check(config: RunConfig, output_dir: str) -> None:
     place = storage.local_path(config.image_dir)
     if place and Path(os.path.abspath(output_dir)).is_relative_to(os.path.abspath(place)):
         problems.append(
-            f"--output_dir={output_dir} lies inside --image_dir={config.image_dir}, where every folder is a class; "
+            f"--output_dir={output_dir} lies inside --image_dir={config.image_dir}, where every folder is looked into; "
             "choose a place outside"
         )
     if problems:

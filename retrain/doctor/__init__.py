@@ -5,7 +5,8 @@ each one, kept.py remembers it, treatments.py is the table of what a run does wi
 predicts how long a run takes, report.py lays it all out, diagnosis.py is the whole in its order.
 
 What is wrong with the photographs as a set: duplicates.py says what the room alike found to be there twice; quality.py
-finds what stands out of its class, and shortcuts.py what predicts a class without showing what is in its photographs.
+finds what stands out of its class, and shortcuts.py what predicts a class without showing what is in its photographs,
+by how its files are named among others (patterns.py).
 together.py calls them.
 """
 

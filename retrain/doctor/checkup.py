@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from retrain.alike.fingerprints import Fingerprint, Fingerprints, gathered
 from retrain.console import Console
 from retrain.dataset import Catalog
+from retrain.dataset.label_files import ENDING as LABEL_SUFFIX
 from retrain.doctor.files import FileFacts, Job, Memory, examine_files
 from retrain.doctor.treatments import GOOD, TREATMENTS, is_lost
 from retrain.errors import ImageError
@@ -25,9 +26,10 @@ class Tally:
     Args:
         findings: kind -> finding, with its count and first examples.
         formats: how many files that a run takes are of each format.
-        readable: how many photographs of each class a run can read, by label.
+        readable: how many photographs of each class, or with each label, that a run can read.
         lost: how many files that a run takes it cannot read.
         bad: those that cost accuracy, one entry a file.
+        sets: path -> its labels, where a photograph may have several.
     """
 
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Tally:
     readable: Counter[int] = field(default_factory=Counter)
     lost: int = 0
     bad: list[FileFacts] = field(default_factory=list)
+    sets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def add(self, facts: FileFacts) -> None:
         """Count one file in.
@@ -51,7 +54,8 @@ class Tally:
             self.formats[facts.format] += 1
             lost = any(map(is_lost, facts.kinds))
             self.lost += lost
-            self.readable[facts.label] += not lost
+            for label in self.sets.get(facts.path, (facts.label,)):
+                self.readable[label] += not lost
 
     def _count(self, kind: str, path: str) -> None:
         one = self.findings.get(kind) or TREATMENTS[kind].finding(kind)
@@ -74,9 +78,13 @@ def jobs_of(catalog: Catalog, survey: Survey, sky: SkyStretch | None = None) -> 
         yield Job(record.path, catalog.full_path(record), record.label, record=record, sky=sky)
     taken = {record.path for record in catalog.records}
     classes = {path.rpartition("/")[0] for path in taken}
+    several = bool(catalog.label_sets)
     for entry in survey.entries:
+        if several and entry.path.removesuffix(LABEL_SUFFIX) in taken:
+            continue  # the photograph itself, or the text file of its labels
         if entry.kind == FILE and not entry.is_hidden and entry.path not in taken:
-            in_class = entry.depth == 2 or entry.parent in classes
+            # Where photographs may have several labels, folders mean nothing: all of them are looked into.
+            in_class = several or entry.depth == 2 or entry.parent in classes
             yield Job(entry.path, survey.full_path(entry.path), -1, in_class, sky=sky)
 
 
@@ -99,7 +107,7 @@ def look_at_files(
     Returns:
         What they come to, and the fingerprints of those that a run can read.
     """
-    tally, total = Tally(), sum(1 for _ in jobs_of(catalog, survey))
+    tally, total = Tally(sets=catalog.label_sets), sum(1 for _ in jobs_of(catalog, survey))
     # Pillow warns of odd headers; what matters of them is in the findings, and a line each would drown these.
     with warnings.catch_warnings(), console.stage("Looking at files", total, "files") as advance:
         warnings.simplefilter("ignore", UserWarning)
@@ -128,10 +136,12 @@ def file_findings(tally: Tally, catalog: Catalog, max_skipped_percentage: float)
         What stops a run first.
     """
     found = _too_many_lost(tally, len(catalog.records), max_skipped_percentage)
-    counts = catalog.count_by_label()
+    counts = catalog.count_with_label()
     none = [name for label, name in enumerate(catalog.labels) if counts[label] and not tally.readable[label]]
-    text = "class of which no photograph can be read"
-    found += of_names(STOPS, "unreadable-class", text, "mend its files or take the class folder away", none)
+    text, fix = "class of which no photograph can be read", "mend its files or take the class folder away"
+    if catalog.label_sets:
+        text, fix = "label none of whose photographs can be read", "mend their files or take the label away"
+    found += of_names(STOPS, "unreadable-class", text, fix, none)
     found += sorted(tally.findings.values(), key=lambda one: list(TREATMENTS).index(one.kind))
     return found
 

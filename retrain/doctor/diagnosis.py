@@ -46,7 +46,7 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
     spec = find_backbone(config.architecture)
     catalog = _photographs(config, console)
     survey = _survey(config, catalog)
-    found = _settings(config, catalog) + layout_findings(catalog, survey, config.label_style, config.outputs())
+    found = _settings(config, catalog) + _of_names(config, catalog, survey)
     with _memory(config, catalog, console, keep=keep) as memory:
         tally, prints = look_at_files(catalog, survey, console, memory, sky_of(config))
     found += file_findings(tally, catalog, config.max_skipped_percentage)
@@ -67,7 +67,7 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
     return Report(
         config.image_dir,
         catalog.labels,
-        tuple(catalog.count_by_label()),
+        tuple(catalog.count_with_label()),
         tuple(tally.readable[label] for label in range(len(catalog.labels))),
         dict(tally.formats.most_common()),
         tuple(merged(found)),
@@ -78,6 +78,7 @@ def diagnose(config: RunConfig, console: Console, output_dir: Path | None = None
         _compared(spec, why_not, is_used=features is not None),
         features is not None,
         together.split,
+        (len(catalog.records), len(catalog.records) - tally.lost) if catalog.label_sets else None,
     )
 
 
@@ -103,6 +104,13 @@ def _survey(config: RunConfig, catalog: Catalog) -> Survey:
     """All that lies around; of a URL and of a list no more is known than what they name."""
     place = storage.local_path(catalog.root)
     return Survey(catalog.root) if config.image_list or not place else survey_folder(place)
+
+
+def _of_names(config: RunConfig, catalog: Catalog, survey: Survey) -> list[Finding]:
+    """What is wrong with how the folders lie; where these mean nothing, with the labels alone."""
+    if not config.multi_label:
+        return layout_findings(catalog, survey, config.label_style, config.outputs())
+    return [Finding(STOPS, "labels", problem, "") for problem in catalog.problems]
 
 
 def _settings(config: RunConfig, catalog: Catalog) -> list[Finding]:

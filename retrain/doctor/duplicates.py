@@ -12,15 +12,21 @@ from retrain.survey import COSTS, NOTE, Finding, of_names
 
 
 def duplicate_findings(
-    found: Duplicates, paths: Sequence[str], labels: Sequence[int], sides: Sequence[int] | None = None
+    found: Duplicates,
+    paths: Sequence[str],
+    labels: Sequence[int],
+    sides: Sequence[int] | None = None,
+    *,
+    several: bool = False,
 ) -> list[Finding]:
     """Say what is there more than once, and what that does.
 
     Args:
         found: by find_duplicates.
         paths: of each row.
-        labels: class of each row.
+        labels: class of each row; of photographs with several labels any number, the same for the same labels.
         sides: training, validation or test, of each row; None where nothing is split yet.
+        several: whether photographs may have several labels.
 
     Returns:
         Up to one finding a kind and place: across sides, across classes, within a class.
@@ -33,8 +39,10 @@ def duplicate_findings(
             findings += of_names(COSTS, f"{kind}-duplicate-across-sides", f"{words} {_ACROSS_SIDES}", _SPLIT, leaks)
         across = _named([p for p in pairs if labels[p.first] != labels[p.second]], paths)
         within = _named([p for p in pairs if labels[p.first] == labels[p.second]], paths)
-        findings += of_names(COSTS, f"{kind}-duplicate-across-classes", f"{words} {_ACROSS_CLASSES}", _CHOOSE, across)
-        findings += of_names(NOTE, f"{kind}-duplicate", f"{words} {_WITHIN}", _KEEP_ONE, within)
+        text, fix = (_OTHER_LABELS, _SAME_LABELS) if several else (_ACROSS_CLASSES, _CHOOSE)
+        findings += of_names(COSTS, f"{kind}-duplicate-across-classes", f"{words} {text}", fix, across)
+        text = _WITH_SAME if several else _WITHIN
+        findings += of_names(NOTE, f"{kind}-duplicate", f"{words} {text}", _KEEP_ONE, within)
     return findings
 
 
@@ -90,6 +98,9 @@ _KINDS = {
 }
 _ACROSS_SIDES = "on two sides of the split: what is tested was also learned, and the accuracy comes out too good"
 _ACROSS_CLASSES = "in two classes: one of the two is wrong, or both classes are in the picture"
+_OTHER_LABELS = "with different labels: one of the two lacks a label, or has a wrong one"
+_WITH_SAME = "with the same labels: it counts as often as it is there"
+_SAME_LABELS = "give both the labels of what is in the picture"
 _WITHIN = "within a class: it counts as often as it is there"
 _SPLIT = "take one of each pair away, or keep them on one side of the split"
 _CHOOSE = "take each out of the class where it does not belong"

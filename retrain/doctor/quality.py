@@ -36,12 +36,15 @@ UNEQUAL = 10.0
 _Numbers = npt.NDArray[np.float64]
 
 
-def quality_findings(prints: Fingerprints, labels: Sequence[int]) -> list[Finding]:
+def quality_findings(
+    prints: Fingerprints, labels: Sequence[int], peers: str = "the rest of their class"
+) -> list[Finding]:
     """Name photographs that stand out of their class.
 
     Args:
         prints: N fingerprints.
         labels: class of each, N.
+        peers: what those of one class are called.
 
     Returns:
         Up to one finding a kind: empty, dark, bright, blurred, plain.
@@ -51,20 +54,20 @@ def quality_findings(prints: Fingerprints, labels: Sequence[int]) -> list[Findin
     far = {name: _deviations(prints.numbers[name], classes, least) for name, least in _LEAST_DEVIATION.items()}
     kinds = (
         (COSTS, "empty", is_empty, "of one colour: there is nothing to learn from", "take them away"),
-        (NOTE, "dark", ~is_empty & (far["brightness"] < -_FAR), "much darker than the rest of their class", _LOOK),
-        (NOTE, "bright", ~is_empty & (far["brightness"] > _FAR), "much brighter than the rest of their class", _LOOK),
+        (NOTE, "dark", ~is_empty & (far["brightness"] < -_FAR), f"much darker than {peers}", _LOOK),
+        (NOTE, "bright", ~is_empty & (far["brightness"] > _FAR), f"much brighter than {peers}", _LOOK),
         (
             NOTE,
             "blurred",
             ~is_empty & (far["sharpness"] < -_FAR),
-            "much less sharp than the rest of their class",
+            f"much less sharp than {peers}",
             _LOOK,
         ),
         (
             NOTE,
             "plain",
             ~is_empty & (far["entropy"] < -_FAR_IN_ENTROPY),
-            "with much less in them than the rest of their class",
+            f"with much less in them than {peers}",
             _LOOK,
         ),
     )
@@ -80,33 +83,35 @@ def quality_findings(prints: Fingerprints, labels: Sequence[int]) -> list[Findin
 _LOOK = "look at them, and take away those that will not be met where the model is used"
 
 
-def class_findings(labels: Sequence[str], counts: Sequence[int]) -> list[Finding]:
+def class_findings(labels: Sequence[str], counts: Sequence[int], noun: str = "class") -> list[Finding]:
     """Say which classes are small, and how unequal they are.
 
     Args:
         labels: class names.
         counts: photographs of each that can be read.
+        noun: "label", where a photograph may have several.
 
     Returns:
         Up to one finding about small classes and one about unequal ones.
     """
     numbered = [f"{name}: {count}" for name, count in zip(labels, counts, strict=True)]
     few = [text for text, count in zip(numbered, counts, strict=True) if count < FEW]
+    many = "labels" if noun == "label" else "classes"
     found = of_names(
         COSTS,
         "few-photographs",
-        f"classes with fewer than {FEW} photographs: learned and tested on too little",
-        f"add photographs: from {FEW} on a class can be learned, from 100 on its accuracy means something",
+        f"{many} with fewer than {FEW} photographs: learned and tested on too little",
+        f"add photographs: from {FEW} on a {noun} can be learned, from 100 on its accuracy means something",
         few,
     )
     least, most = min(counts, default=0), max(counts, default=0)
     if least and most / least >= UNEQUAL:
         text = (
-            f"the largest class has {most} photographs, {most / least:.0f} times as many as the smallest: what is "
+            f"the largest {noun} has {most} photographs, {most / least:.0f} times as many as the smallest: what is "
             "doubtful is put into the large ones"
         )
         ends = [numbered[list(counts).index(value)] for value in (most, least)]
-        found += of_names(COSTS, "unequal-classes", text, "add photographs to the small classes", ends)
+        found += of_names(COSTS, "unequal-classes", text, f"add photographs to the small {many}", ends)
     return found
 
 

@@ -42,6 +42,8 @@ class Report:
         features: what near duplicates were compared by.
         has_features: whether the photographs' features were, and are cached now.
         split: what the split that a run would draw does to duplicates.
+        several: where a photograph may have several labels, how many photographs a run takes and how many of them it
+            can read: the counts of the labels then add up to more. None where each has one.
     """
 
     image_dir: str
@@ -57,6 +59,7 @@ class Report:
     features: str = ""
     has_features: bool = False
     split: str = ""
+    several: tuple[int, int] | None = None
 
 
 def terminal_lines(report: Report) -> list[str]:
@@ -68,10 +71,11 @@ def terminal_lines(report: Report) -> list[str]:
     Returns:
         Lines that are safe to print, whatever the files are called.
     """
-    read, taken = sum(report.readable), sum(report.counts)
+    taken, read = report.several or (sum(report.counts), sum(report.readable))
     lost = f" ({taken - read:,} more cannot be read)" if taken > read else ""
-    classes = "1 class" if len(report.labels) == 1 else f"{len(report.labels):,} classes"
-    lines = [f"A run would use {read:,} photographs{lost} in {classes}:"]
+    single, many, where = ("label", "labels", "with") if report.several else ("class", "classes", "in")
+    classes = f"1 {single}" if len(report.labels) == 1 else f"{len(report.labels):,} {many}"
+    lines = [f"A run would use {read:,} photographs{lost} {where} {classes}:"]
     lines += _class_lines(report)
     for severity, findings in by_severity(report.findings).items():
         lines += ["", f"{severity.upper()}: {_kinds(findings)}"]
@@ -92,7 +96,8 @@ def _class_lines(report: Report) -> list[str]:
         f"{read:>9,}  {printable(name)}" + (f" ({count - read:,} more cannot be read)" if count > read else "")
         for name, count, read in rows
     ]
-    return lines + ([f"{'':>9}  and {more:,} more classes, all in doctor.json"] if more > 0 else [])
+    many = "labels" if report.several else "classes"
+    return lines + ([f"{'':>9}  and {more:,} more {many}, all in doctor.json"] if more > 0 else [])
 
 
 def _kinds(findings: Sequence[Finding]) -> str:
@@ -131,6 +136,7 @@ def report_json(report: Report) -> str:
             {"label": name, "photographs": count, "readable": read}
             for name, count, read in zip(report.labels, report.counts, report.readable, strict=True)
         ],
+        **({"photographs": dict(zip(("taken", "readable"), report.several, strict=True))} if report.several else {}),
         "formats": report.formats,
         "findings": [asdict(one) for one in report.findings],
         "bad_images": len(report.bad),

@@ -13,8 +13,6 @@ of all pairs of each shuffle is what an answer has to beat (Westfall and Young, 
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain.alike.fingerprints import Fingerprints
+from retrain.doctor.patterns import name_pattern
 from retrain.survey.findings import COSTS, MAX_EXAMPLES, NOTE, Finding
 
 # Classes with fewer photographs are left out: of five none could be told from chance.
@@ -34,6 +33,8 @@ _MOST_PHOTOGRAPHS = 20_000
 # A property with so many values is put into bins of equal counts.
 _MOST_VALUES, _BINS = 32, 16
 _SEED = 0
+# Labels that are tried, where a photograph may have several.
+MOST_LABELS = 40
 
 _Whole = npt.NDArray[np.intp]
 _Numbers = npt.NDArray[np.float64]
@@ -107,13 +108,42 @@ def find_shortcuts(prints: Fingerprints, labels: Sequence[int], names: Sequence[
     if len(present) < 2:
         return []
     scores = _all_scores(_tables(prints, rows, classes, names), _Shuffles(codes, len(present), rng))
+    return _beyond_chance(scores, present.tolist())
+
+
+def find_label_shortcuts(prints: Fingerprints, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> list[Shortcut]:
+    """Try each property on each label, where a photograph may have several.
+
+    Args:
+        prints: N fingerprints.
+        truth: bool (N, C), which photographs have which labels.
+        names: of the labels.
+
+    Returns:
+        What tells photographs with a label from those without it, the best first; of all pairs tried, as ever, an alarm
+        by chance is a matter of 1 in 100. The MOST_LABELS commonest labels are tried.
+    """
+    inside = truth.sum(axis=0)
+    tried = np.flatnonzero((inside >= LEAST_PHOTOGRAPHS) & (len(truth) - inside >= LEAST_PHOTOGRAPHS))
+    tried = np.sort(tried[np.argsort(-inside[tried], kind="stable")][:MOST_LABELS])
+    scores = []
+    for label in tried.tolist():
+        codes, rng = truth[:, label].astype(np.intp), np.random.default_rng((_SEED, label))
+        rows = _rows(codes, rng)
+        tables = _tables(prints, rows, codes, (names[label], names[label]))
+        scores.append(_all_scores(tables, _Shuffles(codes[rows], 2, rng))[:, 1])
+    return _beyond_chance(np.stack(scores, axis=1), tried.tolist()) if scores else []
+
+
+def _beyond_chance(scores: _Numbers, present: list[int]) -> list[Shortcut]:
+    """What is better than the best of all pairs by chance; scores float64 (P, C, 1 + shuffles), of these C labels."""
     observed, chance = scores[..., 0], scores[..., 1:]
     spread = np.maximum(chance.std(axis=-1), 1e-3)
     middle = chance.mean(axis=-1)
     best_of_chance = ((chance - middle[..., np.newaxis]) / spread[..., np.newaxis]).max(axis=(0, 1))
     heights = (observed - middle) / spread
     found = [
-        Shortcut(what, int(present[place]), float(observed[number, place]), p_value)
+        Shortcut(what, present[place], float(observed[number, place]), p_value)
         for number, what in enumerate(PROPERTIES)
         for place in range(len(present))
         if observed[number, place] >= what.least
@@ -133,38 +163,33 @@ def shortcut_findings(prints: Fingerprints, labels: Sequence[int], names: Sequen
     Returns:
         One finding a property that predicts at least one class; its examples are the classes.
     """
-    found = find_shortcuts(prints, labels, names)
+    return _findings(find_shortcuts(prints, labels, names), names, "the other classes")
+
+
+def label_shortcut_findings(prints: Fingerprints, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> list[Finding]:
+    """Say what predicts a label, where a photograph may have several.
+
+    Args:
+        prints: N fingerprints.
+        truth: bool (N, C), which photographs have which labels.
+        names: of the labels.
+
+    Returns:
+        As of shortcut_findings.
+    """
+    return _findings(find_label_shortcuts(prints, truth, names), names, "photographs without it")
+
+
+def _findings(found: list[Shortcut], names: Sequence[str], others: str) -> list[Finding]:
     return [
-        _finding([shortcut for shortcut in found if shortcut.property is what], names)
+        _finding([shortcut for shortcut in found if shortcut.property is what], names, others)
         for what in dict.fromkeys(shortcut.property for shortcut in found)
     ]
 
 
-def name_pattern(path: str, label: str) -> str:
-    """Reduce a file name to how it is made.
-
-    Args:
-        path: with forward slashes: "dogs/IMG_0123.jpg".
-        label: its class, whose name is left out of the pattern.
-
-    Returns:
-        "img_#.jpg": digits, and words of hexadecimal digits, are "#".
-    """
-    stem, suffix = os.path.splitext(path.rsplit("/", 1)[-1])
-    pattern = re.sub(r"(?<![^\W_])(?=[0-9a-f]*\d)[0-9a-f]+(?![^\W_])", "#", stem.lower())
-    pattern = re.sub(r"\d+", "#", pattern)
-    return re.sub(r"[^\W\d_]+", lambda word: "" if _names_class(word[0], label) else word[0], pattern) + suffix
-
-
-def _names_class(word: str, label: str) -> bool:
-    # "cat.7.jpg" in "cats": that names are like this is how many sets are made, and a model does not see them.
-    parts = re.findall(r"[^\W\d_]+", label.lower())
-    return len(word) > 1 and any(part.startswith(word) or word.startswith(part) for part in [*parts, "".join(parts)])
-
-
-def _finding(shortcuts: list[Shortcut], names: Sequence[str]) -> Finding:
+def _finding(shortcuts: list[Shortcut], names: Sequence[str], others: str) -> Finding:
     what, best = shortcuts[0].property, shortcuts[0]
-    told = f"{what.words} alone tells {names[best.label]!r} from the other classes with {best.accuracy:.0%} accuracy"
+    told = f"{what.words} alone tells {names[best.label]!r} from {others} with {best.accuracy:.0%} accuracy"
     text = f"{told} (chance: 50%)"
     if what.kind == "name":
         text += "; a model does not see names, but the photographs may come from different sources that it does see"

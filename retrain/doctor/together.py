@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog
 from retrain.doctor.duplicates import duplicate_findings, duplicates_csv
 from retrain.doctor.quality import class_findings, quality_findings
-from retrain.doctor.shortcuts import shortcut_findings
+from retrain.doctor.shortcuts import label_shortcut_findings, shortcut_findings
 from retrain.errors import RetrainError
 from retrain.gather import gather, gather_alike
 from retrain.run import draw_split
@@ -56,19 +55,29 @@ def look_together(
         What was found.
     """
     readable = replace(catalog, records=tuple(catalog.records[place] for place in prints.places))
-    labels = [record.label for record in readable.records]
-    counts = Counter(labels)
-    found = class_findings(catalog.labels, [counts[label] for label in range(len(catalog.labels))])
+    labels, several = _told_apart_by(readable), bool(catalog.label_sets)
+    found = class_findings(catalog.labels, readable.count_with_label(), "label" if several else "class")
     duplicates = find_duplicates(prints, features.rows if features else None)
     sides, sentence = None, "There is nothing to split."
     if labels:
         near = _near(config, prints, duplicates, features, backbone)
         sides, sentence = _drawn(config, catalog, readable, prints, near, duplicates)
-    found += duplicate_findings(duplicates, prints.paths, labels, sides)
-    if len(prints):
+    found += duplicate_findings(duplicates, prints.paths, labels, sides, several=several)
+    if len(prints) and several:
+        found += quality_findings(prints, [0] * len(labels), "the others")
+        found += label_shortcut_findings(prints, readable.targets() == 1, catalog.labels)
+    elif len(prints):
         found += quality_findings(prints, labels) + shortcut_findings(prints, labels, catalog.labels)
-    table = duplicates_csv(duplicates, prints.paths, [catalog.labels[label] for label in labels])
+    table = duplicates_csv(duplicates, prints.paths, [readable.label_text(record) for record in readable.records])
     return Together(tuple(found), table, sentence)
+
+
+def _told_apart_by(readable: Catalog) -> list[int]:
+    """The class of each photograph; a number for each set of labels, where it may have several."""
+    if not readable.label_sets:
+        return [record.label for record in readable.records]
+    numbers: dict[tuple[int, ...], int] = {}
+    return [numbers.setdefault(readable.set_of(record), len(numbers)) for record in readable.records]
 
 
 def _near(

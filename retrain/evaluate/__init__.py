@@ -1,9 +1,9 @@
 """How good the model is, and how sure that is.
 
 intervals.py says how sure; accuracy.py counts right answers, classes.py those of each class; ranking.py has the areas
-under curves, calibration.py whether scores are to be believed and the temperature that mends them; numbers.py puts all
-of it into one record, several.py all that is measured of several labels a photograph; growth.py says where the learning
-curve leads; sentences.py says it plainly.
+under curves, resampling.py says how sure average precisions are, calibration.py whether scores are to be believed and
+the temperature that mends them; numbers.py puts all of it into one record, several.py all that is measured of several
+labels a photograph; growth.py says where the learning curve leads; sentences.py says it plainly.
 """
 
 from retrain.evaluate.accuracy import (

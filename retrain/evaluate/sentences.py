@@ -18,7 +18,8 @@ def plain_sentence(test: Accuracy, crossed: Accuracy | None) -> str:
     """
     if test.count:
         low, high = 100 * test.low, 100 * test.high
-        start = f"With {test.count} test photographs this test cannot tell {low:.0f} % from {high:.0f} %"
+        photographs = f"{test.count} test photograph{'' if test.count == 1 else 's'}"
+        start = f"With {photographs} this test cannot tell {low:.0f} % from {high:.0f} %"
     else:
         start = "No photograph was kept for the final test"
     if crossed is None:

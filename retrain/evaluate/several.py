@@ -14,6 +14,7 @@ from retrain.evaluate.classes import ClassNumbers, numbers_of
 from retrain.evaluate.intervals import UNKNOWN_SHARE, Indices, Interval, Values, effective_count, mean_interval
 from retrain.evaluate.numbers import FORMAT, plain
 from retrain.evaluate.ranking import auc_intervals, macro_area, roc_auc
+from retrain.evaluate.resampling import measure_precisions
 
 Truth = npt.NDArray[np.bool_]
 
@@ -29,7 +30,8 @@ class LabelNumbers:
         groups: how many groups; None where each photograph stands alone.
         hamming_loss: share of single answers, a photograph and a label, that are wrong: Schapire and Singer,
             "BoosTexter: a boosting-based system for text categorization", 2000, Machine Learning 39.
-        mean_average_precision: mean over the labels that have photographs; NaN where none has.
+        mean_average_precision: mean over the labels that have photographs, see resampling.py; NaN where none has.
+        average_precisions: of each label, in the order of the scores; NaN of one that no photograph has.
         macro_f1: mean over the same labels; NaN where none has.
         roc_auc: area under the ROC curve, mean over the labels that some photographs have and some have not; None
             where there is no such label.
@@ -41,7 +43,8 @@ class LabelNumbers:
     effective_count: float
     groups: int | None
     hamming_loss: Interval
-    mean_average_precision: float
+    mean_average_precision: Interval
+    average_precisions: tuple[Interval, ...]
     macro_f1: float
     roc_auc: Interval | None
     labels: tuple[ClassNumbers, ...]
@@ -78,6 +81,7 @@ def measure_labels(
         numbers_of(name, truth[:, number], said[:, number], scores[:, number], areas[number], groups)
         for number, name in enumerate(names)
     )
+    precisions = measure_precisions(scores, truth, groups)
     wrong = mean_interval((truth != said).mean(axis=1), groups)
     known = [one for one in labels if one.count]
     return LabelNumbers(
@@ -85,7 +89,8 @@ def measure_labels(
         effective_count=counted,
         groups=None if groups is None else len(np.unique(groups)),
         hamming_loss=Interval(wrong.value, max(0.0, wrong.low), min(1.0, wrong.high)),
-        mean_average_precision=_mean([one.average_precision for one in known]),
+        mean_average_precision=precisions.mean,
+        average_precisions=precisions.labels,
         macro_f1=_mean([one.f1.value for one in known]),
         roc_auc=macro_area(areas),
         labels=labels,
@@ -132,13 +137,13 @@ def labels_line(numbers: LabelNumbers) -> str:
         numbers: of at least one photograph.
 
     Returns:
-        "mean average precision 93.1 % over 3 labels, mean F1 88.0 %, every label right on 80.0 % of photographs
-        (N=84), 95 % interval 70.0 to 87.1 %, 7.1 % of single answers wrong".
+        "mean average precision 93.1 % (88.0 to 96.0 %) over 3 labels, mean F1 88.0 %, every label right on 80.0 % of
+        photographs (N=84), 95 % interval 70.0 to 87.1 %, 7.1 % of single answers wrong".
     """
     known = sum(one.count > 0 for one in numbers.labels)
     exact = numbers.exact
     return (
-        f"mean average precision {100 * numbers.mean_average_precision:.1f} % over {known} labels, mean F1 "
+        f"mean average precision {numbers.mean_average_precision.text()} over {known} labels, mean F1 "
         f"{100 * numbers.macro_f1:.1f} %, every label right on {100 * exact.value:.1f} % of photographs "
         f"(N={exact.count}), {exact.interval_text()}, {100 * numbers.hamming_loss.value:.1f} % of single answers wrong"
     )
@@ -157,7 +162,8 @@ def labels_sentence(test: LabelNumbers, crossed: LabelNumbers | None) -> str:
     what = "of photographs that have every label right"
     if test.exact.count:
         low, high = 100 * test.exact.low, 100 * test.exact.high
-        start = f"With {test.exact.count} test photographs this test cannot tell {low:.0f} % from {high:.0f} % {what}"
+        photographs = f"{test.exact.count} test photograph{'' if test.exact.count == 1 else 's'}"
+        start = f"With {photographs} this test cannot tell {low:.0f} % from {high:.0f} % {what}"
     else:
         start = "No photograph was kept for the final test"
     if crossed is None:

@@ -60,7 +60,7 @@ def label_card(training: Training, test: LabelNumbers, crossed: LabelNumbers | N
     numbers = [
         _label_numbers("Cross-validation, by heads and thresholds that had not seen the photographs", crossed),
         _label_numbers("Final test", test),
-        _classes(best.labels if best.exact.count else (), "label"),
+        _classes(best.labels if best.exact.count else (), "label", best.average_precisions),
         _thresholds(training),
     ]
     # It names a label, which is a stranger's text.
@@ -221,7 +221,7 @@ def _label_numbers(title: str, numbers: LabelNumbers | None) -> list[str]:
         "",
         "| | value (95 % interval) |",
         "|---|---|",
-        f"| mean average precision | {100 * numbers.mean_average_precision:.1f} % |",
+        f"| mean average precision | {numbers.mean_average_precision.text()} |",
         f"| mean F1 | {100 * numbers.macro_f1:.1f} % |",
         f"| every label right | {Interval(exact.value, exact.low, exact.high).text()} |",
         f"| single answers that are wrong (Hamming loss) | {numbers.hamming_loss.text()} |",
@@ -242,17 +242,23 @@ def _thresholds(training: Training) -> list[str]:
     ]
 
 
-def _classes(classes: Sequence[ClassNumbers], noun: str = "class") -> list[str]:
+def _classes(
+    classes: Sequence[ClassNumbers], noun: str = "class", precisions: Sequence[Interval] | None = None
+) -> list[str]:
     if not classes:
         return []
+    # Average precisions stand beside the others where a photograph may have several labels.
+    last = [""] * len(classes) if precisions is None else [f" {_cell(one)} |" for one in precisions]
+    more = "" if precisions is None else " average precision |"
     return [
         f"### {noun.capitalize()} by {noun}",
         "",
-        f"| {noun} | photographs | recall | precision | F1 |",
-        "|---|---|---|---|---|",
+        f"| {noun} | photographs | recall | precision | F1 |{more}",
+        "|---|---|---|---|---|" + ("---|" if more else ""),
         *(
             f"| {escaped(one.label)} | {one.count} | {_cell(one.recall)} | {_cell(one.precision)} | {_cell(one.f1)} |"
-            for one in classes[:_MOST_CLASSES]
+            + end
+            for one, end in list(zip(classes, last, strict=True))[:_MOST_CLASSES]
         ),
     ]
 

@@ -41,13 +41,20 @@ def _mistake(facts: ReportFacts, judged: Judged, at: int, pictures: Pictures) ->
     true, called = int(facts.photographs.labels[row]), int(scores.argmax())
     verdict = tag("p", "is ", name(facts.classes[true]), ", called ", tag("b", name(facts.classes[called])))
     order = np.argsort(-scores, kind="stable")[:_TOP].tolist()
-    lines = [_score(facts.classes[c], float(scores[c]), "right" if c == true else "wrong") for c in order]
+    lines = [score_line(facts.classes[c], float(scores[c]), "right" if c == true else "wrong") for c in order]
     if true not in order:
-        lines.append(_score(facts.classes[true], float(scores[true]), "right"))
+        lines.append(score_line(facts.classes[true], float(scores[true]), "right"))
     return card(row, facts.photographs.names[row], pictures, verdict, tag("ul", *lines, class_="scores"))
 
 
-def _score(label: str, score: float, kind: str) -> Html:
+def score_line(label: str, score: float, kind: str) -> Html:
+    """Show one score of a photograph as a number and a bar.
+
+    Args:
+        label: what it is of.
+        score: 0 to 1.
+        kind: "right" or "wrong", the colour of the bar.
+    """
     return tag("li", name(label, 24), tag("b", percent(score)), bar(score, kind))
 
 
@@ -76,7 +83,7 @@ def suspects(facts: ReportFacts, found: Suspects, pictures: Pictures) -> Html:
 def _suspect(facts: ReportFacts, pictures: Pictures, row: int, suggested: int, confidence: float) -> Html:
     label = facts.classes[int(facts.photographs.labels[row])]
     said = tag("p", "labelled ", name(label), ", looks like ", tag("b", name(facts.classes[suggested])))
-    score = tag("ul", _score(facts.classes[suggested], confidence, "wrong"), class_="scores")
+    score = tag("ul", score_line(facts.classes[suggested], confidence, "wrong"), class_="scores")
     return card(row, facts.photographs.names[row], pictures, said, score)
 
 

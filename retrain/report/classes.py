@@ -7,6 +7,8 @@ import math
 from retrain.report.facts import ClassNumbers, Floats
 from retrain.report.markup import Html, join, name, percent, table, tag
 
+_HEADS = ("class", "photographs", "found (recall)", "answers right (precision)", "F1")
+
 
 def class_bars(classes: tuple[str, ...], facts: ClassNumbers) -> Html:
     """Show recall, precision and F1 of each class as bars with intervals.
@@ -18,12 +20,14 @@ def class_bars(classes: tuple[str, ...], facts: ClassNumbers) -> Html:
     Returns:
         A table: what the bars show can be read.
     """
+    columns, heads = [facts.recall, facts.precision, facts.f1], [*_HEADS]
+    if facts.average_precision is not None:
+        columns, heads = [*columns, facts.average_precision], ["label", *heads[1:], "average precision"]
     rows = []
     for number, label in enumerate(classes):
-        measured = (facts.recall[number], facts.precision[number], facts.f1[number])
+        measured = [values[number] for values in columns]
         cells = [join([_bar(values), _numbers(values)]) for values in measured]
         rows.append([name(label), f"{facts.counts[number]:,}", *cells])
-    heads = ["class", "photographs", "found (recall)", "answers right (precision)", "F1"]
     return join([tag("p", facts.sentence), table("Each class, with its intervals", heads, rows, class_="classes")])
 
 

@@ -51,6 +51,27 @@ class Judged:
         return np.asarray(self.scores.argmax(axis=1), np.intp)
 
 
+@dataclass(frozen=True, eq=False)
+class LabelJudged:
+    """Photographs that may have several labels, answered by a head and thresholds that had not seen them.
+
+    Args:
+        title: "Cross-validation", "Final test".
+        sentence: what was done.
+        rows: intp (K,), which photographs; each at most once.
+        scores: float32 (K, C), 0 to 1, of each label by itself.
+        truth: bool (K, C), which labels each has.
+        said: bool (K, C), which labels it was given.
+    """
+
+    title: str
+    sentence: str
+    rows: Indices
+    scores: Floats
+    truth: npt.NDArray[np.bool_]
+    said: npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Figure:
     """One number at the top of the page.
@@ -76,6 +97,7 @@ class ClassNumbers:
         recall: float (C, 3): value, low and high end of its interval, 0 to 1; NaN where nothing can be said.
         precision: as recall.
         f1: as recall.
+        average_precision: as recall, where a photograph may have several labels; None: one label each.
     """
 
     sentence: str
@@ -83,6 +105,7 @@ class ClassNumbers:
     recall: Floats
     precision: Floats
     f1: Floats
+    average_precision: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +264,7 @@ class ReportFacts:
         figures: the numbers at the top.
         notes: what a person should know before believing any of it.
         judged: the first is shown at length: cross-validation where it was done, then the final test.
+        label_judged: what is judged where a photograph may have several labels; then ``judged`` is empty.
         class_numbers: per class.
         calibration: reliability.
         learning: learning curve.
@@ -264,6 +288,7 @@ class ReportFacts:
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     judged: tuple[Judged, ...] = ()
+    label_judged: LabelJudged | None = None
     class_numbers: ClassNumbers | None = None
     calibration: Calibration | None = None
     learning: LearningCurve | None = None

@@ -140,7 +140,10 @@ def unjudged(facts: ReportFacts, pictures: Pictures) -> Html:
         if rows:
             head = tag("summary", tag("span", name(label), f", {facts.shown_as}"), tag("small", counted(len(rows))))
             tiles = tile_list(rows, [""] * len(rows), facts.photographs.names, pictures, is_home=True)
-            lists.append(tag("details", head, tag("div", tiles, class_="inside"), class_="photos"))
+            # A list that is scrolled has to be reached by keyboard.
+            about = f"Photographs of {shortened(label)}"
+            held = tag("div", tiles, tabindex=0, role="group", aria_label=about, class_="inside")
+            lists.append(tag("details", head, held, class_="photos"))
     return tag("div", *lists, class_="cells") if lists else Html()
 
 

@@ -14,6 +14,7 @@ from retrain.report.charts import calibration_chart, learning_chart, unknown_cha
 from retrain.report.choosing import choose
 from retrain.report.classes import class_bars
 from retrain.report.facts import Judged, Origin, ReportFacts
+from retrain.report.labels import label_mistakes
 from retrain.report.markup import Html, counted, join, name, table, tag
 from retrain.report.matrix import matrix, mistakes_sentence, unjudged
 from retrain.report.thumbnails import Pictures, ReadPhotograph, make_pictures
@@ -122,8 +123,10 @@ def _top(facts: ReportFacts) -> list[Html]:
         tag("div", tag("dt", one.name), tag("dd", tag("b", one.value), tag("small", one.detail)))
         for one in facts.figures
     ]
-    classes = f"{len(facts.classes):,} class{'' if len(facts.classes) == 1 else 'es'}"
-    total = tag("p", f"{counted(len(facts.photographs.names))} in {classes}", class_="quiet")
+    classes = f"in {len(facts.classes):,} class{'' if len(facts.classes) == 1 else 'es'}"
+    if facts.label_judged is not None:
+        classes = f"with {counted(len(facts.classes), 'label')}"
+    total = tag("p", f"{counted(len(facts.photographs.names))} {classes}", class_="quiet")
     parts = [total, tag("h1", name(facts.title, 120)), tag("p", facts.sentence, class_="lead")]
     if figures:
         parts.append(tag("dl", *figures, class_="figures"))
@@ -158,6 +161,8 @@ def _confusion(one: _Material) -> Html | None:
 
 
 def _mistakes(one: _Material) -> Html | None:
+    if one.facts.label_judged is not None:
+        return label_mistakes(one.facts, one.facts.label_judged, one.pictures)
     judged = _first(one.facts)
     return None if judged is None else mistakes(one.facts, judged, one.pictures)
 

@@ -85,8 +85,8 @@ def _write(training: Training, found: LabelJudgement) -> None:
         "test": found.test.exact,
         "cross_validated": None if crossed is None else crossed.exact,
         "mean_average_precision": {
-            "test": found.test.mean_average_precision,
-            "cross_validated": None if crossed is None else crossed.mean_average_precision,
+            "test": found.test.mean_average_precision.value,
+            "cross_validated": None if crossed is None else crossed.mean_average_precision.value,
         },
         "sentence": found.sentence,
         "numbers": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from retrain.summaries.results import Outcome, Several
 _ONE_RIGHT = "A photograph may have several labels here, so that none is taken for another"
 _MISSING = {
     "confusion": f"{_ONE_RIGHT}. Each label by itself is below; the photographs stand here by the rarest of theirs.",
-    "mistakes": f"{_ONE_RIGHT}. The .predictions.csv beside the model has what each was given.",
     "suspects": "Wrong labels are looked for where each photograph has one.",
     "calibration": "Not measured where a photograph may have several labels.",
     "learning": "Not measured where a photograph may have several labels.",
@@ -107,7 +106,7 @@ def _metrics(found: LabelJudgement) -> dict[str, float]:
         for name, numbers in told.items()
         if numbers is not None and numbers.exact.count
         for what, value in (
-            ("mean_average_precision", numbers.mean_average_precision),
+            ("mean_average_precision", numbers.mean_average_precision.value),
             ("every_label_right", numbers.exact.value),
             ("hamming_loss", numbers.hamming_loss.value),
         )
@@ -124,7 +123,7 @@ def _row(name: str, numbers: LabelNumbers | None) -> str:
     if numbers is None or not numbers.exact.count:
         return ""
     one = numbers.exact
-    return f"| {name} | {100 * numbers.mean_average_precision:.1f} % | {100 * one.value:.1f} % | {one.count} |\n"
+    return f"| {name} | {numbers.mean_average_precision.text()} | {100 * one.value:.1f} % | {one.count} |\n"
 
 
 def facts_of_labels(
@@ -153,7 +152,8 @@ def facts_of_labels(
         origin=origin_of(training),
         figures=_figures(found),
         notes=(*training.split.notes, *numbers.notes, *insight.notes),
-        class_numbers=class_numbers_of(numbers.labels),
+        label_judged=judged_labels_of(found),
+        class_numbers=label_numbers_of(numbers),
         copies=copies_of(features.sha256s, near),
         copies_sentence="python -m retrain doctor finds mirrored ones, and says which property gives a class away.",
         vectors=features.rows,
@@ -163,15 +163,50 @@ def facts_of_labels(
     )
 
 
+def judged_labels_of(found: LabelJudgement) -> report.LabelJudged | None:
+    """Give the photographs with what they were given by heads and thresholds that had not seen them.
+
+    Args:
+        found: how good the model is.
+
+    Returns:
+        Of cross-validation where it was done, else of the final test; None where that has no photograph.
+    """
+    if found.crossed is not None:
+        scores, said = found.crossed
+        words = "Each photograph was judged by heads and thresholds made of the others."
+        return report.LabelJudged("Cross-validation", words, np.arange(len(scores)), scores, found.truth, said)
+    rows = found.test_rows
+    if not len(rows):
+        return None
+    words = "Photographs that were kept from the model."
+    return report.LabelJudged("Final test", words, rows, found.scores[rows], found.truth[rows], found.said[rows])
+
+
+def label_numbers_of(numbers: LabelNumbers) -> report.ClassNumbers:
+    """Give what the bars a label show, and the average precisions with their intervals.
+
+    Args:
+        numbers: of cross-validation or of the final test.
+
+    Returns:
+        The same as arrays.
+    """
+    precisions = np.array([(one.value, one.low, one.high) for one in numbers.average_precisions], np.float64)
+    return replace(class_numbers_of(numbers.labels), average_precision=precisions)
+
+
 def _figures(found: LabelJudgement) -> tuple[report.Figure, ...]:
     made = []
     for name, one in (("Cross-validated", found.cross_validated), ("Final test", found.test)):
         if one is not None and one.exact.count:
             exact = one.exact
             interval = f"{100 * exact.low:.0f} to {100 * exact.high:.0f} %, N={exact.count}"
-            precision = f"{100 * one.mean_average_precision:.1f} %"
+            mean = one.mean_average_precision
+            span = f"{100 * mean.low:.0f} to {100 * mean.high:.0f} %"
             made.append(report.Figure(f"{name}: every label right", f"{100 * exact.value:.1f} %", interval))
-            made.append(report.Figure(f"{name}: mean average precision", precision))
+            made.append(report.Figure(f"{name}: mean average precision", f"{100 * mean.value:.1f} %", span))
             wrong = one.hamming_loss
-            made.append(report.Figure(f"{name}: single answers wrong", f"{100 * wrong.value:.1f} %", wrong.text()))
+            span = f"{100 * wrong.low:.1f} to {100 * wrong.high:.1f} %"
+            made.append(report.Figure(f"{name}: single answers wrong", f"{100 * wrong.value:.1f} %", span))
     return tuple(made)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS, Place
+from conftest import PHOTOS, Place, python
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
@@ -76,6 +76,10 @@ def test_the_run_says_how_good_each_label_is_and_all_together(several: Several) 
     assert crossed["exact"]["count"] == 84
     assert crossed["exact"]["accuracy"] > 0.6
     assert metrics["mean_average_precision"]["cross_validated"] > 0.85
+    mean = crossed["mean_average_precision"]
+    assert mean["low_95"] < mean["value"] == metrics["mean_average_precision"]["cross_validated"] < mean["high_95"] < 1
+    assert f"{100 * mean['value']:.1f} % ({100 * mean['low_95']:.1f} to {100 * mean['high_95']:.1f} %)" in several.said
+    assert len(crossed["average_precisions"]) == 3
     assert crossed["hamming_loss"]["value"] < 0.2
     assert [one["label"] for one in crossed["labels"]] == ["bright", *KINDS]
     assert all(one["f1"]["low_95"] <= one["f1"]["value"] <= one["f1"]["high_95"] for one in crossed["labels"])
@@ -122,6 +126,9 @@ def test_report_and_tensorboard_show_labels_and_no_confusion(several: Several) -
     assert "A photograph may have several labels here" in page
     assert "the rarest of their labels" in page
     assert "not judged" not in page
+    assert "84 photographs with 3 labels" in page
+    assert " missed on 84 photographs." in page
+    assert "<p>Got <bdi>bright</bdi> and do not have it:</p>" in page
     (file,) = (several.folder / "training_summaries" / "results").glob("events.out.tfevents.*")
     tags = {value.tag for event in LegacyEventFileLoader(str(file)).Load() for value in event.summary.value}
     assert {"pr_curve/bright", "pr_curve/open cluster", "results/test_mean_average_precision", "summary"} <= tags
@@ -144,6 +151,20 @@ def test_the_same_command_writes_the_same_bytes_and_a_changed_label_another_mode
         table.write_text(text, encoding="utf-8")
         several.retrain()
     assert graph.read_bytes() == before
+
+
+def test_doctor_and_cache_take_the_photographs_as_the_run_does(several: Several) -> None:
+    flags = ("--multi_label", "--image_list", "list.csv", "--image_dir", PHOTOS)
+    done = python("-m", "retrain", "doctor", *flags, "--model_dir", several.place.model_dir, cwd=several.place.folder)
+    assert done.returncode == 0, done.stderr
+    assert "A run would use 84 photographs with 3 labels:\n       42  bright\n" in done.stdout
+    assert "0 bottleneck files created" in done.stdout
+    done = python("-m", "retrain", "cache", "verify", *flags, cwd=several.place.folder)
+    assert done.returncode == 0, done.stderr
+    assert "84 files read again, nothing wrong" in done.stdout
+    refused = python("-m", "retrain", "fix", "--apply", "list.csv", cwd=several.place.folder)
+    assert refused.returncode == 2
+    assert "mend them there" in refused.stderr
 
 
 def test_labels_may_lie_in_text_files_in_one_folder(place: Place, tmp_path: Path) -> None:

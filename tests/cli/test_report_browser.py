@@ -1,7 +1,7 @@
 """The report in the real thing: headless Chromium, from the disk, with the star clusters of this repository.
 
-tests/browser.py drives it over a pipe. What axe-core would check is checked here by hand: names of everything that can
-be reached, contrast of everything that can be read, headings, labels; axe-core itself would have to be fetched.
+tests/browser.py drives it over a pipe. Names of everything that can be reached and contrast of everything that can be
+read are checked here by hand, also where axe-core (test_report_axe.py) leaves them open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from browser import Page, browser, chromium_path
 from conftest import PHOTOS
 from PIL import Image
-from report_facts import HOSTILE, bare, full, photograph
+from report_facts import HOSTILE, bare, full, photograph, several
 
 from retrain.report import Photographs, ReportFacts, reader, report_html
 
@@ -321,3 +321,44 @@ def test_a_page_without_any_facts_says_how_to_get_them(chromium: Page, tmp_path:
     chromium.open(write(tmp_path, report_html(bare(), lambda row: None)))
     assert chromium.complaints() == []
     assert chromium.run("document.querySelectorAll('.missing').length") == 10
+
+
+@pytest.fixture
+def labelled(chromium: Page, tmp_path: Path) -> Page:
+    """A report on the real photographs as if each might have several labels."""
+    paths = sorted(PHOTOS.glob("*/*.jpg"))
+    facts = several(len(paths), names=tuple(str(path.relative_to(PHOTOS)) for path in paths))
+    chromium.size(1280, 900)
+    chromium.scheme("light")
+    chromium.open(write(tmp_path, report_html(facts, reader(paths))))
+    return chromium
+
+
+def test_mistakes_with_several_labels_are_seen_label_by_label(labelled: Page) -> None:
+    assert labelled.complaints() == []
+    assert [one for one in labelled.requested() if not one.startswith("data:")] == [labelled.run("location.href")]
+    lists = "[...document.querySelectorAll('#mistakes .photos')]"
+    assert labelled.run(f"{lists}.map((one) => one.open)") == [True, False]
+    hidden = "document.querySelector('#mistakes .photos:nth-of-type(2) .card')"
+    assert not labelled.run(f"{hidden}.checkVisibility()")
+    labelled.click("#mistakes .photos:nth-of-type(2) > summary")
+    labelled.run(WAIT)
+    assert labelled.run(f"{hidden}.checkVisibility()")
+    labelled.run(f"{hidden}.scrollIntoView({{block: 'start', behavior: 'instant'}}); scrollBy(0, -80)")
+    # The picture is fetched when it comes into sight.
+    labelled.run(f"{hidden}.querySelector('img').decode()")
+    labelled.run(WAIT)
+    x, y, width, height = labelled.run(
+        f"(() => {{ const b = {hidden}.querySelector('img').getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; }})()"
+    )
+    assert is_painted(labelled, x, y, min(width, height))
+    assert labelled.run(f"{hidden}.innerText.includes('has ') && {hidden}.innerText.includes('got ')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_mistakes_with_several_labels_can_be_read_on_a_narrow_window(labelled: Page, scheme: str) -> None:
+    labelled.scheme(scheme)
+    labelled.size(320, 740, is_mobile=True)
+    labelled.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert labelled.run("document.documentElement.scrollWidth") <= 320
+    assert labelled.run(CONTRAST)["poor"] == []

@@ -222,3 +222,23 @@ def test_runs_that_are_not_there_are_both_named(tmp_path):
     assert len(caught.value.problems) == 2
     assert "RUN_A" in caught.value.problems[0]
     assert "expected one .pb in RUN_B" in caught.value.problems[1]
+
+
+def test_runs_of_several_labels_are_compared_label_by_label(tmp_path, capsys):
+    before = [
+        ("1", "cat;dog", "testing", "cat"),
+        ("2", "cat", "testing", "cat;snow"),
+        ("3", "dog;snow", "testing", "(none)"),
+        ("4", "dog", "testing", "dog"),
+    ]
+    after = [(*row[:3], said) for row, said in zip(before, ("cat;dog", "cat", "snow;cat", "dog;snow"), strict=True)]
+    for folder, rows in (("a", before), ("b", after)):
+        write_run(tmp_path / folder, rows)
+        (tmp_path / folder / "m.metrics.json").write_text('{"config": {"multi_label": true}}')
+    compare(tmp_path / "a", tmp_path / "b")
+    out = capsys.readouterr().out
+    table = "label  compared  gained  lost\ncat           2       0     1\ndog           3       1     0\nsnow          1       2     1\n"
+    assert table in out
+    (tmp_path / "a" / "m.metrics.json").write_text("[]")
+    compare(tmp_path / "a", tmp_path / "b")
+    assert "class     compared" in capsys.readouterr().out

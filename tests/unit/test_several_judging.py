@@ -43,7 +43,7 @@ def test_a_run_is_judged_and_all_of_it_is_written(tmp_path):
     found = judge_labels(training, crossed, console)
     assert found.test.exact.count == len(training.split.indices(TESTING))
     assert found.cross_validated.exact.count == 90
-    assert found.cross_validated.mean_average_precision > 0.9
+    assert found.cross_validated.mean_average_precision.value > 0.9
     facts = json.loads((tmp_path / "m.metrics.json").read_text())
     assert list(facts["thresholds"]) == list(NAMES)
     assert facts["numbers"]["cross_validated"] == found.cross_validated.numbers_json()

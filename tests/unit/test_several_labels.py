@@ -245,7 +245,9 @@ def test_numbers_of_each_label_and_of_all_together():
     assert a.average_precision == pytest.approx((1 + 2 / 3) / 2)
     assert (b.recall.value, b.precision.value) == (pytest.approx(2 / 3), 1)
     assert b.recall.low == pytest.approx(0.2077, abs=1e-4)  # Wilson's, of 2 in 3
-    assert found.mean_average_precision == pytest.approx((5 / 6 + 1) / 2)
+    assert found.mean_average_precision.value == pytest.approx((5 / 6 + 1) / 2)
+    assert [one.value for one in found.average_precisions[:2]] == pytest.approx([5 / 6, 1])
+    assert np.isnan(found.average_precisions[2].value)
     assert a.roc_auc.value == 0.75
     assert c.count == 0
     assert np.isnan(c.average_precision)

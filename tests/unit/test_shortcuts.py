@@ -5,7 +5,8 @@ from support import encode
 
 from retrain.alike.fingerprints import fingerprint, gathered
 from retrain.doctor import shortcuts
-from retrain.doctor.shortcuts import PROPERTIES, find_shortcuts, name_pattern, shortcut_findings
+from retrain.doctor.patterns import name_pattern
+from retrain.doctor.shortcuts import PROPERTIES, find_shortcuts, shortcut_findings
 from retrain.survey.findings import COSTS, NOTE
 
 NAMES = ("open cluster", "globular cluster")
