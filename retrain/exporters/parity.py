@@ -24,8 +24,8 @@ Scorer = Callable[[Pixels], Floats]
 
 # Fewer test photographs than this say too little; then all photographs are looked at.
 FEWEST = 50
-# More would keep TensorFlow busy after all else is done (15 ms of processor time each, 7 s of a run on 4,000 photographs
-# when this was 500): if 200 give the same answer, at most 1.5 % of others do not, with 95 % confidence.
+# More would keep TensorFlow busy after all else is done: 15 ms of processor time each. If 200 give the same answer, at
+# most 1.5 % of others do not, with 95 % confidence.
 MOST = 200
 
 
