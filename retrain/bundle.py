@@ -18,6 +18,8 @@ FORMAT_VERSION = 3
 _ADDED_IN_2 = {"manifest_sha256": "", "unknown_threshold": 0.0, "temperature": 1.0, "date": ""}
 # What formats 1 and 2 did not have.
 _ADDED_IN_3: dict[str, Any] = {"unknown": {}, "sets": {}, "sky": None}
+# What is not written where it is empty.
+_LEFT_OUT: dict[str, Any] = {"thresholds": [], "network": ""}
 # Of a photograph that may have several labels: what parts them in one cell, and what stands there for no label.
 BETWEEN, NO_LABEL = ";", "(none)"
 # Where each format keeps the bundle, as JSON: the name of a constant in the graph, of an entry in the metadata of
@@ -60,6 +62,7 @@ class Bundle:
         format: version of this record.
         thresholds: a photograph may have several labels, and has each whose score is at least its threshold here, 0 to
             1, C of them; empty: it has one, that of the best score.
+        network: blocks of its backbone as JSON, see retrain/networks; empty for an architecture of Keras Applications.
     """
 
     labels: tuple[str, ...]
@@ -89,6 +92,7 @@ class Bundle:
     sky: SkyStretch | None = None
     format: int = FORMAT_VERSION
     thresholds: tuple[float, ...] = ()
+    network: str = ""
 
     @property
     def input_spec(self) -> InputSpec:
@@ -102,8 +106,9 @@ class Bundle:
             UTF-8 JSON, keys sorted, the same bytes for the same record.
         """
         facts = asdict(self)
-        if not self.thresholds:  # so that a model of one label a photograph is the same to the byte as it always was
-            del facts["thresholds"]
+        for name in _LEFT_OUT:  # so that a model without them is the same to the byte as it always was
+            if not facts[name]:
+                del facts[name]
         return json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
 
 
@@ -131,7 +136,7 @@ def bundle_from_json(data: bytes, source: str) -> Bundle:
         )
     if version < FORMAT_VERSION:
         raw = {**(_ADDED_IN_2 if version == 1 else {}), **_ADDED_IN_3, **raw, "format": FORMAT_VERSION}
-    raw = {"thresholds": [], **raw}
+    raw = {**_LEFT_OUT, **raw}
     problem = _shape_problem(raw)
     if problem:
         raise ModelError(f"{source}: its description is damaged ({problem}); train the model again")
@@ -153,7 +158,7 @@ def _shape_problem(raw: dict[str, Any]) -> str:
         # JSON as Python reads it has NaN and Infinity.
         if type(raw[name]) not in (int, float) or not abs(raw[name]) <= sys.float_info.max:
             return name
-    for name in ("input_node", "output_node", "architecture", "tflite_sha256", "manifest_sha256", "date"):
+    for name in ("input_node", "output_node", "architecture", "tflite_sha256", "manifest_sha256", "date", "network"):
         if not isinstance(raw[name], str):
             return name
     for name in ("unknown", "sets"):

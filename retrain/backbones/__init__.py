@@ -4,18 +4,19 @@ table.py says what each architecture is (its rows are architectures.json); weigh
 fetches them, slim.py reads them out of Google's frozen graphs; graph_convert.py takes a whole frozen graph as a
 backbone, once the room of graphs has checked what is in it; hub.py takes a SavedModel, whose files archive.py reads,
 whose function the room of graphs writes out as a plain graph, and which hub_fetch.py fetches and hub_convert.py
-converts; savedweights.py takes an architecture's weights out of one; prepare.py keeps the converted files in model_dir,
-made once by convert.py in a process of its own, the only place of the main job that imports TensorFlow; extractor.py
-runs the backbone; imagenet.py has the names of ImageNet's classes (imagenet_names.txt), imagenet_weights.py finds the
-weights that name them, imagenet_convert.py builds a network from those; bfloat16.py runs it in bfloat16, in the process
-bfloat16_child.py, which has biases.py prepare the graph.
+converts; savedweights.py takes an architecture's weights out of one; layers.py lists the layers of one and says where
+fine-tuning begins; prepare.py keeps the converted files in model_dir, made once by convert.py in a process of its own,
+the only place of the main job that imports TensorFlow; extractor.py runs the backbone; imagenet.py has the names of
+ImageNet's classes (imagenet_names.txt), imagenet_weights.py finds the weights that name them, imagenet_convert.py
+builds a network from those; bfloat16.py runs it in bfloat16, in the process bfloat16_child.py, which has biases.py
+prepare the graph.
 """
 
 from retrain.backbones.bfloat16 import Bfloat16Backbone
 from retrain.backbones.extractor import FrozenBackbone
 from retrain.backbones.hub import HubRequest, hub_spec, prepare_hub
 from retrain.backbones.prepare import PreparedBackbone, graph_spec, prepare_backbone, prepare_graph
-from retrain.backbones.table import BackboneSpec, find_backbone, is_quantized
+from retrain.backbones.table import BackboneSpec, find_backbone, is_quantized, with_channels
 
 __all__ = [
     "BackboneSpec",
@@ -30,4 +31,5 @@ __all__ = [
     "prepare_backbone",
     "prepare_graph",
     "prepare_hub",
+    "with_channels",
 ]

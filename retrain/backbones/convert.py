@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from retrain import fsio
+from retrain import fsio, networks
 from retrain.backbones.savedweights import read_saved_weights
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone
@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--hub", action="store_true", help="the SavedModel is the backbone itself")
     parser.add_argument("--input_height", type=int, default=0, help="pixels that the SavedModel is fed")
     parser.add_argument("--input_width", type=int, default=0, help="pixels that the SavedModel is fed")
+    parser.add_argument("--definition", action="store_true", help="read the blocks of a network, JSON, from stdin")
     arguments = parser.parse_args()
     # Keras imports scikit-learn where it finds it, for wrappers that are not used here: 0.7 of the child's 4 s.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
@@ -56,7 +57,8 @@ def main() -> int:
         elif arguments.hub:
             _convert_hub(arguments)
         else:
-            convert(find_backbone(arguments.architecture), arguments.weights, arguments.stem)
+            definition = sys.stdin.read() if arguments.definition else ""
+            convert(find_backbone(arguments.architecture, definition), arguments.weights, arguments.stem)
     except RetrainError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -186,6 +188,8 @@ def build_untrained(spec: BackboneSpec) -> Any:  # noqa: ANN401
     Returns:
         A keras.Model that takes what its training was fed, see BackboneSpec.preprocessing.
     """
+    if spec.network is not None:
+        return networks.build(spec.network)
     import keras
 
     shape = (spec.input_spec.height, spec.input_spec.width, 3)

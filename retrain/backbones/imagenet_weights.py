@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retrain.backbones.fetch import FetchError
 from retrain.backbones.table import BackboneSpec
-from retrain.backbones.weights import WeightsFile, fetch_weights, weights_file
+from retrain.backbones.weights import WeightsFile, fetch_weights, refuse_untrained, weights_file
 from retrain.console import Console
 from retrain.errors import WeightsError
 
@@ -63,8 +63,14 @@ def find_top_weights(
         The file that will be used.
 
     Raises:
-        WeightsError: no source has them; the text lists what was tried, the file to fetch and where to put it.
+        WeightsError: no source has them, or nobody can; the text lists what was tried, the file to fetch and where to
+            put it.
     """
+    if spec.network is not None:
+        raise WeightsError(
+            f"{spec.name} was never trained on ImageNet: expected an architecture of Keras Applications here; a model "
+            "that you trained says itself what its classes are: give it as --graph"
+        )
     if given is not None:
         if not given.is_file() or given.suffix not in TOP_SUFFIXES:
             raise WeightsError(f"expected --weights to be a file ending in {', '.join(TOP_SUFFIXES)}, got {given}")
@@ -93,7 +99,9 @@ def fetch_top(spec: BackboneSpec, model_dir: Path, console: Console) -> Path:
 
     Raises:
         FetchError: they could not be had.
+        WeightsError: nobody publishes any.
     """
+    refuse_untrained(spec)
     return fetch_weights(spec.top_url, model_dir / spec.top_file, spec.top_checksum, console)
 
 

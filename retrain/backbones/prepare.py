@@ -203,8 +203,9 @@ def is_converted(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> b
 
 
 def _at(spec: BackboneSpec, weights: WeightsFile, model_dir: Path) -> PreparedBackbone:
-    # A graph may be asked for at more than one bottleneck, a module at more than one size.
-    several = weights.source in ("graph", "hub")
+    # A graph may be asked for at more than one bottleneck, a module at more than one size; and the same weights fit
+    # networks that calculate something else.
+    several = weights.source in ("graph", "hub") or spec.network is not None
     where = f"-{hashlib.sha256(spec.builder.encode()).hexdigest()[:6]}" if several else ""
     stem = f"{spec.name}-{weights.sha256[:12]}{where}-v{_conversion_version(spec)}"
     return PreparedBackbone(spec, weights, model_dir / f"{stem}.tflite", model_dir / f"{stem}.pb")
@@ -228,18 +229,22 @@ def _whole(prepared: PreparedBackbone) -> bool:
 
 def _convert(prepared: PreparedBackbone, *more: str) -> None:
     stem = prepared.tflite.with_name(prepared.tflite.name.removesuffix(".tflite"))
-    child = run_child("retrain.backbones.convert", prepared.spec.name, str(prepared.weights.path), str(stem), *more)
+    words = (prepared.spec.name, str(prepared.weights.path), str(stem), *more)
+    if prepared.spec.network is not None:
+        words = (*words, "--definition")
+    child = run_child("retrain.backbones.convert", *words, told=prepared.spec.definition)
     if child.returncode != 0 or not _whole(prepared):
         tail = "\n".join((child.stderr or child.stdout).strip().splitlines()[-5:])
         raise WeightsError(f"converting {prepared.spec.name} from {prepared.weights.path} failed:\n{tail}")
 
 
-def run_child(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_child(module: str, *words: str, told: str = "") -> subprocess.CompletedProcess[str]:
     """Run a module of this package in a process of its own.
 
     Args:
         module: its name.
         words: its command line.
+        told: what it reads on its standard input.
 
     Returns:
         How it ended, and what it said.
@@ -250,7 +255,7 @@ def run_child(module: str, *words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=child_environment(),
-        stdin=subprocess.DEVNULL,
+        input=told,
     )
 
 

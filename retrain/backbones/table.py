@@ -3,24 +3,35 @@
 The bottleneck is the average-pooled feature vector (as TF Hub's is), for MobileNet, too, where the original took the
 1,001 ImageNet logits. Every backbone here takes RGB in -1 to 1: what its training wanted beyond that (BGR, means of
 each channel, 0 to 255) is inside its converted graph, so that labelling never needs to know.
+
+Networks that are trained from nothing, of the room of networks or from a person's own .json file, are backbones, too:
+their bottleneck is what stands before their last layer.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from retrain.errors import UsageError, did_you_mean
 from retrain.images import InputSpec
+from retrain.networks.finding import SUFFIX
+from retrain.networks.jsonfile import NAMELESS, definition_of, from_json, read_network
+from retrain.networks.measuring import measure
+from retrain.networks.network import GREY, USUAL, Network, Usual
+from retrain.networks.table import NETWORKS, find_network, is_network
 
 DEFAULT = "mobilenet_0.50_224"
 BUNDLED = {DEFAULT: "mobilenet_0.50_224.npz"}
 _ROWS = Path(__file__).parent / "architectures.json"
 _QUANTIZED = "quantized"
+# In front of the name of a person's own network, so that none is taken for a row of the table.
+OWN_NETWORK = "network_"
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class BackboneSpec:
         bundled_file: name of the file in ``bundled/``, or empty.
         top_url: Keras Applications' weight file with the head that names the 1,000 classes of ImageNet.
         top_checksum: its published checksum, or empty where none is published.
+        network: its blocks, where it is a network that is trained from nothing; None for Keras Applications.
+        path: of the file that the network was read from, or empty.
     """
 
     name: str
@@ -59,6 +72,23 @@ class BackboneSpec:
     bundled_file: str = ""
     top_url: str = ""
     top_checksum: str = ""
+    network: Network | None = None
+    path: str = ""
+
+    @property
+    def definition(self) -> str:
+        """The network's blocks as JSON, which decide its numbers; empty for Keras Applications."""
+        return "" if self.network is None else definition_of(self.network)
+
+    @property
+    def handle(self) -> str:
+        """What find_backbone finds it by."""
+        return self.path or self.name
+
+    @property
+    def usual(self) -> Usual:
+        """How it is trained from scratch where no flag says otherwise."""
+        return USUAL if self.network is None else self.network.usual
 
     @property
     def official_file(self) -> str:
@@ -100,28 +130,104 @@ def _spec(row: dict[str, Any]) -> BackboneSpec:
     )
 
 
-def find_backbone(name: str) -> BackboneSpec:
+def find_backbone(name: str, definition: str = "") -> BackboneSpec:
     """Look an architecture up by the name a person typed.
 
     Args:
         name: in any case, with or without underscores; a width as 0.5 or 0.50, 1 or 1.0; "_quantized" may follow,
-            see is_quantized.
+            see is_quantized. Or the path of a network's .json file.
+        definition: BackboneSpec.definition of a network, where it is known; nothing is looked up then.
 
     Returns:
         Its row.
 
     Raises:
-        UsageError: there is no such row; the text names the nearest one.
+        UsageError: there is no such row, and the text names the nearest one; or the network is none.
     """
     if not name.strip():
         # The usual cause, and baffling: ${ARCHITECTURE} is empty or literal in a Windows shell.
         raise UsageError(f"expected --architecture, got nothing (an unset shell variable?); use {DEFAULT}")
+    if definition:
+        return network_spec(from_json(definition, f"the definition of {name}"), _own_name(name) or name)
+    if name.lower().endswith(SUFFIX):
+        network = read_network(name)
+        own = _own_name(name) if network.name == NAMELESS else OWN_NETWORK + network.name
+        return replace(network_spec(network, own), path=name)
+    return _row_named(name)
+
+
+def network_spec(network: Network, name: str) -> BackboneSpec:
+    """Describe a network as a backbone.
+
+    Args:
+        network: without a problem.
+        name: what models and files call it.
+
+    Returns:
+        Its row; its builder names the definition, so that it is part of every fingerprint.
+
+    Raises:
+        UsageError: all that is wrong with the network.
+    """
+    measured = measure(network)
+    return BackboneSpec(
+        name=name,
+        builder=f"network:{hashlib.sha256(definition_of(network).encode()).hexdigest()[:16]}",
+        arguments={},
+        preprocessing="tf",
+        input_spec=InputSpec(height=network.size, width=network.size, mean=127.5, std=127.5),
+        feature_width=measured.feature_width,
+        parameters=measured.parameters,
+        multiply_adds=measured.multiply_adds,
+        weight_arrays=measured.arrays,
+        official_url="",
+        official_checksum="",
+        network=network,
+    )
+
+
+def with_channels(spec: BackboneSpec, channels: int) -> BackboneSpec:
+    """Have a network turn its pictures grey first, as --channels 1 asks for.
+
+    Args:
+        spec: any.
+        channels: 3, which changes nothing, or 1.
+
+    Returns:
+        The network with one channel, "_grey" behind its name.
+
+    Raises:
+        UsageError: one channel for an architecture of Keras Applications.
+    """
+    if channels == 3 or (spec.network is not None and spec.network.channels == channels):
+        return spec
+    if spec.network is None:
+        raise UsageError(
+            f"expected --channels {channels} with a network, one of {', '.join(NETWORKS)} or a .json file, got "
+            f"{spec.name}, which takes colour; leave --channels away"
+        )
+    grey = network_spec(replace(spec.network, channels=channels), spec.name + GREY)
+    return replace(grey, path=spec.path)
+
+
+def _row_named(name: str) -> BackboneSpec:
     canonical = {_squeezed(row): row for row in table()}
     wanted = _squeezed(name).removesuffix(_QUANTIZED)
     if wanted in canonical:
         return table()[canonical[wanted]]
-    hint = did_you_mean(name.strip().lower(), list(table())) or f"; {DEFAULT} is usual"
+    plain = re.sub(rf"[_\-\s]*{_QUANTIZED}$", "", name.strip().lower())
+    if is_network(plain):
+        network = find_network(plain)
+        return network_spec(network, network.name)
+    hint = did_you_mean(plain, [*table(), *NETWORKS]) or f"; {DEFAULT} is usual"
     raise UsageError(f"expected --architecture to be a row of `python -m retrain backbones`, got {name!r}{hint}")
+
+
+def _own_name(path: str) -> str:
+    """Name a network after its file; empty for what is no path of one."""
+    if not path.lower().endswith(SUFFIX):
+        return ""
+    return OWN_NETWORK + (re.sub(r"[^A-Za-z0-9._-]", "_", Path(path).name[: -len(SUFFIX)])[:40] or NAMELESS)
 
 
 def is_quantized(name: str) -> bool:

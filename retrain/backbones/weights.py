@@ -99,7 +99,10 @@ def kept_weights(spec: BackboneSpec, model_dir: Path) -> Iterator[WeightsFile]:
     Yields:
         Imported ones, then official ones, where they are there; each is hashed when its turn comes.
     """
-    for path, source in ((imported_path(spec, model_dir), "imported"), (model_dir / spec.official_file, "official")):
+    places = [(imported_path(spec, model_dir), "imported")]
+    if spec.official_url:
+        places.append((model_dir / spec.official_file, "official"))
+    for path, source in places:
         if path.is_file():
             yield weights_file(path, source)
 
@@ -150,6 +153,7 @@ def find_weights(
     ready = weights_at_hand(spec, model_dir, given)
     if ready is not None:
         return ready
+    refuse_untrained(spec)
     official = model_dir / spec.official_file
     tried = [f"{imported_path(spec, model_dir)}: not there", f"{official}: not there"]
     try:
@@ -166,6 +170,22 @@ def find_weights(
     return bundled
 
 
+def refuse_untrained(spec: BackboneSpec) -> None:
+    """Refuse a network, of which nobody publishes weights.
+
+    Args:
+        spec: any.
+
+    Raises:
+        WeightsError: it is one; the text says how to come by weights.
+    """
+    if spec.network is not None:
+        raise WeightsError(
+            f"{spec.name} has no pretrained weights: give --train scratch to train it on your photographs, or the "
+            "network.npz of a trained one as --weights"
+        )
+
+
 def fetch_official(spec: BackboneSpec, model_dir: Path, console: Console) -> Path:
     """Fetch the official weights of an architecture, unless they are there.
 
@@ -179,7 +199,9 @@ def fetch_official(spec: BackboneSpec, model_dir: Path, console: Console) -> Pat
 
     Raises:
         FetchError: they could not be had.
+        WeightsError: nobody publishes any.
     """
+    refuse_untrained(spec)
     return fetch_weights(spec.official_url, model_dir / spec.official_file, spec.official_checksum, console)
 
 

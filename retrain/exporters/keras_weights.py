@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrain.backbones.table import BackboneSpec, find_backbone, table
+from retrain.backbones.table import OWN_NETWORK, BackboneSpec, find_backbone, table
 from retrain.backbones.weights import WeightsFile, bundled_weights, kept_weights, weights_at_hand
 from retrain.bundle import Bundle
 from retrain.errors import WeightsError
+from retrain.networks import is_network
 
 
 def problem(architecture: str) -> str:
@@ -20,7 +21,7 @@ def problem(architecture: str) -> str:
     Returns:
         A sentence, or nothing where it can.
     """
-    if architecture in table():
+    if architecture in table() or is_network(architecture) or architecture.startswith(OWN_NETWORK):
         return ""
     return (
         f"expected a backbone of Keras Applications for the format keras, got {architecture}, a graph or module of "
@@ -43,7 +44,7 @@ def find_weights_of(bundle: Bundle, model_dir: Path, given: Path | None = None) 
         WeightsError: there are none, or only others; the text names what was looked at.
         UsageError: the model's architecture is none of the table.
     """
-    spec = find_backbone(bundle.architecture)
+    spec = find_backbone(bundle.architecture, bundle.network)
     looked_at = ""
     for one in _candidates(spec, model_dir, given):
         if one.sha256 == bundle.weights_sha256:

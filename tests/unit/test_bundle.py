@@ -62,7 +62,9 @@ def test_another_version_is_refused_and_named(version):
         bundle_from_json(with_(format=version), "x.pb")
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Bundle) if field.name not in ("format", "thresholds")])
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(Bundle) if field.name not in ("format", "network", "thresholds")]
+)
 def test_a_missing_field_is_damage(name):
     with pytest.raises(ModelError, match=f"is damaged .*{name}"):
         bundle_from_json(without(name), "x.pb")

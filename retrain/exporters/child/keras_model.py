@@ -55,7 +55,7 @@ def build(*, graph: str, bundle: str, place: str, architecture: str, weights: st
     head = read_head(Path(graph).read_bytes(), described, graph)
     # Trap: Keras numbers the layers that it names itself through the whole process.
     keras.backend.clear_session()
-    model = _model(find_backbone(architecture), Path(weights), described, head)
+    model = _model(find_backbone(architecture, described.network), Path(weights), described, head)
     with tempfile.TemporaryDirectory(prefix="retrain-keras-") as folder:
         written = Path(folder) / "model.keras"
         model.save(written)
