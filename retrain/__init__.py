@@ -11,11 +11,13 @@ The map, in the order in which the data flows; a module imports only from rooms 
     config        RunConfig: the table of flags, validated as a whole before anything is touched
     dataset       folder of class folders -> labels, image records, split
     images        bytes -> uint8 RGB -> model input: the only decode and resize
+    pixels        decoded photographs, kept: what a whole network is trained on, epoch after epoch
     getting       photographs got: from addresses, or sorted by their names, into class folders
     distortions   what is drawn for distorted training, and how a picture is made from it
     litert        opens LiteRT models
     sandbox       runs a model that may do more than calculate, in a process that may not
     graphs        frozen graphs as data: what is allowed, what they are
+    networks      small networks, built from blocks that a person can put together
     backbones     architectures, pretrained weights, conversion, the frozen extractor
     bottlenecks   the cache of vectors, read as one matrix
     album         small pictures of the photographs, made once and kept
@@ -26,6 +28,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     insight       suspect labels, the unknown, sets of labels, neighbours, heat maps, what changed between two runs
     report        one HTML file to look at: what the run found, with the photographs
     summaries     what TensorBoard shows
+    trainer       a whole network trained, from scratch or fine-tuned, in a process of its own
     bundle        what a model says of itself
     modelfile     model files, read without running them
     runtimes      what runs a model file: LiteRT, onnxruntime, TensorFlow on a checked graph, the sandbox
@@ -37,9 +40,11 @@ The map, in the order in which the data flows; a module imports only from rooms 
     outset        what is checked and made ready before the first photograph is read
     gather        config -> features: which cache, which engine, which backbone
     teaching      from features to a trained head: the recipe of the flags, or the one that compares best
+    whole         from photographs to a trained whole network, which then is a backbone with a head like any other
     judging       how good the head is: cross-validation, temperature, test, learning curve, and the files of that
     results       what a run found out, put where a person looks: report, TensorBoard
     several       the same three where a photograph may have several labels
+    concluding    the end of every run: the model saved, judged and shown
     run           run(config) -> RunResult: the story on one page
     doctor        what is wrong with a folder of photographs, before anything is trained on it
     commands      the small commands beside training
@@ -60,13 +65,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrain.classifier import Classifier
+    from retrain.concluding import RunResult
     from retrain.config import RunConfig
-    from retrain.run import RunResult
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "RunConfig", "RunResult"]
 
-_HOME = {"Classifier": "retrain.classifier", "RunConfig": "retrain.config.flags", "RunResult": "retrain.run"}
+_HOME = {"Classifier": "retrain.classifier", "RunConfig": "retrain.config.flags", "RunResult": "retrain.concluding"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

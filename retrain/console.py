@@ -21,8 +21,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 class Advance(Protocol):
     """What a stage calls as it goes on."""
 
-    def __call__(self, count: int = 1) -> None:
-        """Say that so many more items are done."""
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        """Say that so many more items are done, and in a few words how they are."""
 
 
 def printable(text: str) -> str:
@@ -138,7 +138,7 @@ class HeldConsole(Console):
             console.line(self._held.pop(0))
 
 
-def _ignore(count: int = 1) -> None:
+def _ignore(count: int = 1, note: str = "") -> None:
     pass
 
 
@@ -153,9 +153,9 @@ def _live_bar(title: str, total: int, unit: str) -> Iterator[Advance]:
     with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total, detail="")
 
-        def advance(count: int = 1) -> None:
+        def advance(count: int = 1, note: str = "") -> None:
             progress.done += count
-            bar.update(task, advance=count, detail=progress.text())
+            bar.update(task, advance=count, detail=progress.text(note))
 
         yield advance
 
@@ -168,11 +168,12 @@ class _Progress:
         self.done = 0
         self.start = time.monotonic()
 
-    def text(self) -> str:
+    def text(self, note: str = "") -> str:
         rate = self.done / max(time.monotonic() - self.start, 1e-3)
         left_s = round((self.total - self.done) / rate) if rate else 0
         left = f"{left_s // 60}:{left_s % 60:02d} left"
-        return f"{self.done}/{self.total} {self.unit}, {rate:.{0 if rate >= 10 else 1}f}/s, {left}"
+        said = f"{self.done}/{self.total} {self.unit}, {rate:.{0 if rate >= 10 else 1}f}/s, {left}"
+        return f"{said}; {note}" if note else said
 
 
 class _PlainProgress:
@@ -183,9 +184,9 @@ class _PlainProgress:
         self.progress = _Progress(total, unit)
         self.spoke = time.monotonic()
 
-    def __call__(self, count: int = 1) -> None:
+    def __call__(self, count: int = 1, note: str = "") -> None:
         self.progress.done += count
         now = time.monotonic()
         if now - self.spoke >= PLAIN_INTERVAL_S:
             self.spoke = now
-            print(f"{self.title}: {self.progress.text()}", file=sys.stderr, flush=True)
+            print(f"{self.title}: {self.progress.text(note)}", file=sys.stderr, flush=True)

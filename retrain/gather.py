@@ -129,7 +129,7 @@ def gather_material(
     if not config.distortions():
         return material_of(features, None)
     distortion = Distortion(**{name: getattr(config, name) for name in DISTORTIONS}, seed=config.seed)
-    chosen = np.arange(len(features.sha256s)) if config.cross_validation_folds else split.indices(TRAINING)
+    chosen = np.arange(len(features.sha256s)) if config.folds else split.indices(TRAINING)
     path = cache_path(config.bottleneck_dir, backbone.spec.name, backbone.fingerprint)
     with (
         BottleneckStore(path, backbone.fingerprint, backbone.spec.feature_width) as store,

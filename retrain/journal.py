@@ -248,3 +248,20 @@ def tell_results(
     if growth is not None:
         for sentence in growth.sentences:
             console.line(printable(sentence))
+
+
+def tell_network(backbone: PreparedBackbone, yardstick: tuple[str, Accuracy], console: Console) -> None:
+    """Say what a trained network has to be better than.
+
+    Args:
+        backbone: its trunk.
+        yardstick: name of the frozen backbone, and what a new layer on it is worth in the final test.
+        console: where to say it.
+    """
+    name, accuracy = yardstick
+    console.line(f"Trained {backbone.spec.name}; its trunk, as --weights for other runs: {backbone.weights.path}")
+    if accuracy.count:
+        console.line(
+            f"For comparison, a new layer on the frozen {name}: {100 * accuracy.value:.1f} % of the {accuracy.count} "
+            "photographs of the final test"
+        )

@@ -26,7 +26,7 @@ from retrain.evaluate import (
 from retrain.head import ClassBalancedSampler, Crossed, Floats, Head, Indices, Recipe, cross_validate_again
 from retrain.head.layers import SOFTMAX
 from retrain.head.learning import fits_of, learning_curve
-from retrain.publish import Training, beside, model_card, predictions_csv, write_metrics
+from retrain.publish import NetworkTraining, Training, beside, model_card, predictions_csv, write_metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def cross(
     Raises:
         NumericalError: a feature, the loss or a weight became NaN or infinite.
     """
-    folds, repeats = config.cross_validation_folds, config.cross_validation_repeats
+    folds, repeats = config.folds, config.cross_validation_repeats
     if not folds:
         return None
     with console.stage("Cross-validating", folds * repeats, "folds") as advance:
@@ -111,14 +111,14 @@ def calibrated(head: Head, crossed: Crossed | None, labels: Indices) -> Head:
 
 
 def judge(
-    training: Training, material: Material, recipe: Recipe, crossed: Crossed | None, console: Console
+    training: Training, material: Material, recipe: Recipe | None, crossed: Crossed | None, console: Console
 ) -> Judgement:
     """Measure how good a head is, say it, and write it down beside the model.
 
     Args:
         training: what the model is made of; its head is the one that is saved, its temperature folded in.
         material: what heads are trained and tested on.
-        recipe: of the head.
+        recipe: of the head; None of a whole network, which has no learning curve.
         crossed: of ``cross``; None when it was left out.
         console: where to say it.
 
@@ -186,12 +186,12 @@ def _growth(
     config: RunConfig,
     material: Material,
     training: Training,
-    recipe: Recipe,
+    recipe: Recipe | None,
     crossed: Crossed | None,
     groups: Indices | None,
     console: Console,
 ) -> Growth | None:
-    if not config.learning_curve or crossed is None:
+    if not config.learning_curve or crossed is None or recipe is None:
         return None
     names, folds = training.features.catalog.labels, len(np.unique(crossed.folds[0]))
     own = material.labels[: material.photographs]
@@ -209,6 +209,19 @@ def _growth(
             by_size=training.split.is_grouped,
         )
     return grow(curve, names, groups, config.seed)
+
+
+def _network_facts(network: NetworkTraining) -> dict[str, object]:
+    trained = network.trained
+    return {
+        "epochs": trained.history,
+        "best_epoch": trained.best_epoch,
+        "steps": trained.step,
+        "parameters_trained": trained.trained,
+        "parameters_frozen": trained.frozen,
+        "compared_with": network.yardstick,
+        "its_test": network.compared,
+    }
 
 
 def _write(training: Training, found: Judgement) -> None:
@@ -231,6 +244,7 @@ def _write(training: Training, found: Judgement) -> None:
             "cross_validated": None if crossed is None else crossed.numbers_json(),
         },
         "learning_curve": found.growth,
+        **({} if training.network is None else {"network": _network_facts(training.network)}),
     }
     write_metrics(beside(config.output_graph, ".metrics.json"), facts)
     table = predictions_csv(features.catalog, features.sha256s, training.split, found.scores, found.cooled)

@@ -15,12 +15,13 @@ from retrain.summaries import MAX_HISTOGRAM_STEPS, Summaries, layer_histograms, 
 
 
 def observers(
-    config: RunConfig, summaries: Summaries, backbone_graph: bytes, bundle: Bundle, console: Console
+    config: RunConfig, steps: int, summaries: Summaries, backbone_graph: bytes, bundle: Bundle, console: Console
 ) -> list[Observer]:
     """Gather everybody who is to be told how training goes.
 
     Args:
         config: how often.
+        steps: of the training.
         summaries: TensorBoard's event files.
         backbone_graph: serialised GraphDef of the backbone, for the intermediate graphs.
         bundle: description that goes into them.
@@ -33,7 +34,7 @@ def observers(
     watching = [
         Observer(interval, lambda report: journal.tell_step(report, console)),
         Observer(interval, lambda report: _write_scalars(summaries, report)),
-        Observer(_histogram_interval(config), lambda report: _write_histograms(summaries, report)),
+        Observer(_histogram_interval(config, steps), lambda report: _write_histograms(summaries, report)),
     ]
     if config.intermediate_store_frequency:
         write = _intermediate_writer(config, backbone_graph, bundle, console)
@@ -41,8 +42,8 @@ def observers(
     return watching
 
 
-def _histogram_interval(config: RunConfig) -> int:
-    evaluations = config.how_many_training_steps // config.eval_step_interval + 1
+def _histogram_interval(config: RunConfig, steps: int) -> int:
+    evaluations = steps // config.eval_step_interval + 1
     return config.eval_step_interval * -(-evaluations // MAX_HISTOGRAM_STEPS)
 
 

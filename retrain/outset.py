@@ -17,9 +17,11 @@ from retrain.backbones import (
     prepare_backbone,
     prepare_graph,
     prepare_hub,
+    with_channels,
 )
 from retrain.config import RunConfig, format_problems
 from retrain.config.handles import module_problem
+from retrain.config.networks import SCRATCH
 from retrain.config.sources import architectures_of
 from retrain.console import Console
 from retrain.dataset import Catalog, SplitPlan, find_photographs, plan_problems, unpack_photographs, with_days
@@ -27,6 +29,7 @@ from retrain.errors import UsageError, WeightsError
 from retrain.exporters.making import problems_of_formats
 from retrain.images.dates import days_taken
 from retrain.images.sky import sky_of
+from retrain.networks import NETWORKS
 from retrain.publish import formats_of
 
 
@@ -110,16 +113,34 @@ def _backbone_problems(config: RunConfig) -> tuple[list[str], BackboneSpec | Non
         if config.tfhub_module:
             spec = None if module_problem(config.tfhub_module) else hub_spec(hub_request(config))
         elif not config.backbone_graph:
-            spec = find_backbone(config.architecture)
+            spec = with_channels(find_backbone(config.architecture), config.channels)
         elif os.path.isfile(config.backbone_graph):  # noqa: PTH113
             spec = graph_spec(Path(config.backbone_graph), config.bottleneck_tensor)
     except UsageError as error:
         problems += error.problems
     except WeightsError as error:
         problems.append(f"{config.tfhub_module or config.backbone_graph}: {error}")
+    if spec is not None:
+        problems += _training_problems(config, spec)
     if spec is not None and not format_problems(config.export, "export"):
         problems += problems_of_formats(formats_of(config), spec.name)
     return problems, spec
+
+
+def _training_problems(config: RunConfig, spec: BackboneSpec) -> list[str]:
+    """Say whether an architecture can be trained as it is to be."""
+    if config.train == SCRATCH and not spec.definition:
+        return [
+            f"expected --architecture to be a network for --train scratch, got {config.architecture}, a backbone that "
+            f"takes more photographs and days than you have: choose {', '.join(NETWORKS)}, a .json of your own, or "
+            "--train finetune"
+        ]
+    if config.train != SCRATCH and spec.definition and not config.weights:
+        return [
+            f"{config.architecture} has no weights that others trained; give --train scratch, or --weights with the "
+            "network.npz of one that you trained"
+        ]
+    return []
 
 
 def date_problems(config: RunConfig, catalog: Catalog) -> list[str]:

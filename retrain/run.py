@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from retrain import journal
-from retrain.bottlenecks import Features, Material
-from retrain.bundle import Bundle
+from retrain.bottlenecks import Features, Material, labels_of, material_of
+from retrain.concluding import Pairs, RunResult, Taught, begin, conclude, end, save_and_judge
 from retrain.config import RunConfig
-from retrain.console import Console, HeldConsole
-from retrain.dataset import Catalog, Split, SplitRequest, plan_of, split_csv, split_images, with_days
-from retrain.evaluate import Accuracy
+from retrain.config.networks import HEAD
+from retrain.console import Console
+from retrain.dataset import TRAINING, Catalog, Split, SplitRequest, plan_of, split_images, with_days
 from retrain.exporters.worker import TensorFlowWorker
-from retrain.gather import gather, gather_alike, gather_material, tell_drift
-from retrain.head import Head, Recipe
-from retrain.judging import Judgement, calibrated, cross, judge
+from retrain.gather import gather, gather_alike, gather_material
+from retrain.head import Recipe
+from retrain.judging import calibrated, cross
 from retrain.outset import check, days_of, each_architecture, prepare, spec_of
-from retrain.publish import Saved, Training, describe, is_repetition, place_of, save_exports, save_model
-from retrain.results import Earlier, discover, show
+from retrain.publish import NetworkTraining, Training, place_of
+from retrain.results import Earlier
 from retrain.several import (
     LabelJudgement,
     cross_labels,
@@ -31,32 +31,9 @@ from retrain.several import (
 )
 from retrain.survey import start_lines
 from retrain.teaching import Contender, decide, same_photographs, train
+from retrain.whole import cross_networks, first_look, train_whole, validated
 
-Pairs = Sequence[tuple[int, int]]
-Found = TypeVar("Found", Judgement, LabelJudgement)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run came to.
-
-    Args:
-        bundle: the model, in its own words.
-        head: the trained layer.
-        test: accuracy of the final test; of several labels a photograph, how often all of them were right.
-        cross_validated: accuracy over all photographs; None when it was left out.
-        skipped: how many files could not be read.
-        files: what was written.
-        judgement: all numbers and scores.
-    """
-
-    bundle: Bundle
-    head: Head
-    test: Accuracy
-    cross_validated: Accuracy | None
-    skipped: int
-    files: tuple[str, ...]
-    judgement: Judgement | LabelJudgement
+__all__ = ["RunResult", "run"]
 
 
 def run(config: RunConfig, console: Console | None = None) -> RunResult:
@@ -78,6 +55,8 @@ def run(config: RunConfig, console: Console | None = None) -> RunResult:
     if not catalog.label_sets:  # whose folders mean nothing
         journal.tell_layout(start_lines(catalog, config.image_dir, config.image_list), console)
     with TensorFlowWorker() as worker:
+        if config.train != HEAD:
+            return run_whole(config, catalog, worker, console)
         if not place_of(config.output_graph, "tflite").exists():
             worker.start()  # it imports TensorFlow meanwhile, for the check of what will be written
         contenders = [contend(one, catalog, console) for one in each_architecture(config)]
@@ -110,28 +89,36 @@ def finish(
     console: Console,
 ) -> RunResult:
     """Train the head that was decided on, and leave behind all that a run leaves."""
-    config, backbone, features = contender.config, contender.backbone, contender.features
-    earlier = Earlier.read(config.output_graph, console)
-    table, bundle = begin(contender, recipe, split, worker)
+    config = contender.config
+    table, bundle = begin(contender, recipe.facts(), split, worker)
     head = train(contender, recipe, material, split, bundle, console)
     recipe = recipe.ended_at(head.step)  # folds that went further would be surer of themselves than this head
-    # Before the model is saved: temperature, threshold of the unknown and sets of labels are in it.
     crossed = cross(config, material, split, recipe, len(bundle.labels), console)
     if config.calibrate:
         head = calibrated(head, crossed, material.labels)
-    discovery = discover(config, features, split, head, crossed)
-    told = discovery.insight.bundle_fields()
-    bundle = replace(bundle, unknown=told["unknown"], sets=told["sets"])
-    training = Training(config, backbone, features, split, table, head, bundle, discovery.files())
+    return conclude(Taught(contender, head, crossed, material, recipe, table, bundle), split, near, worker, console)
 
-    def judge_it() -> tuple[Judgement, tuple[str, ...]]:
-        found = judge(training, material, recipe, crossed, console)
-        return found, show(training, found, discovery, near, console)
 
-    saved, found, shown = save_and_judge(training, judge_it, worker, console)
-    files = saved.files + shown + end(training, saved, shown, earlier, console)
-    accuracy = None if found.cross_validated is None else found.cross_validated.accuracy
-    return RunResult(saved.bundle, head, found.test.accuracy, accuracy, len(features.skipped), files, found)
+def run_whole(config: RunConfig, catalog: Catalog, worker: TensorFlowWorker, console: Console) -> RunResult:
+    """Train a whole network and leave behind all that a run leaves."""
+    looking = first_look(config)
+    base = contend(looking, catalog, console)
+    near = gather_alike(looking, base.features, base.backbone, console)
+    split = divide(config, catalog, base.features, console, near)
+    whole = train_whole(config, catalog, base, split, console)
+    journal.tell_network(whole.contender.backbone, whole.yardstick, console)
+    contender, head = whole.contender, whole.head
+    table, bundle = begin(contender, whole.facts, split, worker)
+    crossed = cross_networks(config, base, split, console)
+    if config.calibrate:
+        seen = (crossed, labels_of(contender.features)) if crossed else validated(head, contender.features, split)
+        head = calibrated(head, *(seen or (None, np.zeros(0, np.intp))))
+    # Vectors of photographs that a network was trained on lie closer to each other than those of others.
+    told_by = np.flatnonzero(split.sides != TRAINING)
+    network = NetworkTraining(whole.trained, *whole.yardstick)
+    material = material_of(contender.features, None)
+    taught = Taught(contender, head, crossed, material, None, table, bundle, told_by, network)
+    return conclude(taught, split, near, worker, console)
 
 
 def finish_several(
@@ -146,7 +133,7 @@ def finish_several(
     """Do what finish does, where a photograph may have several labels."""
     config, backbone, features = contender.config, contender.backbone, contender.features
     earlier = Earlier.read(config.output_graph, console)
-    table, bundle = begin(contender, recipe, split, worker)
+    table, bundle = begin(contender, recipe.facts(), split, worker)
     crossed = cross_labels(config, features, material, split, recipe, console)
     head, thresholds = train_labels(contender, recipe, material, split, crossed, bundle)
     discovery = discover_labels(config, features, split, head)
@@ -164,54 +151,12 @@ def finish_several(
     return RunResult(saved.bundle, head, found.test.exact, exact, len(features.skipped), files, found)
 
 
-def begin(contender: Contender, recipe: Recipe, split: Split, worker: TensorFlowWorker) -> tuple[str, Bundle]:
-    """Write the split as a table and describe the model; TensorFlow is started where the model will be a new one."""
-    config, features = contender.config, contender.features
-    table = split_csv(features.catalog, features.sha256s, split)
-    marks = config.distortions() | config.caveats()
-    bundle = describe(config, contender.backbone, features.catalog.labels, recipe, table, marks)
-    if not is_repetition(bundle, place_of(config.output_graph, "tflite")):
-        worker.start()
-    return table, bundle
-
-
-def end(
-    training: Training, saved: Saved, shown: tuple[str, ...], earlier: Earlier, console: Console
-) -> tuple[str, ...]:
-    """Say what was written and what changed, and write the other formats."""
-    if training.backbone.precision != "float32":
-        tell_drift(training.config, training.features, training.backbone, training.head, console)
-    console.line("Wrote " + ", ".join(saved.files + shown))
-    earlier.tell(console)
-    return save_exports(training, saved, console)
-
-
-def save_and_judge(
-    training: Training,
-    judge_it: Callable[[], tuple[Found, tuple[str, ...]]],
-    worker: TensorFlowWorker,
-    console: Console,
-) -> tuple[Saved, Found, tuple[str, ...]]:
-    """Write the model once it has been measured; find out meanwhile how good its head is, and show it."""
-    held = HeldConsole(quiet=console.quiet)
-    with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
-        saving = pool.submit(save_model, training, worker, held)
-        try:
-            found, shown = judge_it()
-        except BaseException:
-            worker.close()  # what is waiting for it need not be waited for
-            raise
-        saved = saving.result()
-    held.release(console)
-    return saved, found, shown
-
-
 def divide(
     config: RunConfig,
     catalog: Catalog,
     features: Features,
     console: Console,
-    near: Sequence[tuple[int, int]] = (),
+    near: Pairs = (),
 ) -> Split:
     """Decide which photographs are trained on, validated on and tested on."""
     split = draw_split(config, catalog, features.catalog, features.sha256s, near)
@@ -224,7 +169,7 @@ def draw_split(
     catalog: Catalog,
     kept: Catalog,
     sha256s: Sequence[bytes],
-    near: Sequence[tuple[int, int]],
+    near: Pairs,
 ) -> Split:
     """Give each photograph that could be read its side, by the flags of the split."""
     request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)

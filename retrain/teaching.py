@@ -180,7 +180,7 @@ def train(
             split.indices(VALIDATION),
             recipe,
             classes,
-            observers(config, summaries, base, bundle, console),
+            observers(config, recipe.steps, summaries, base, bundle, console),
             material.training_rows(training),
             groups_of(split.keys, len(material.rows), material.training_rows, training),
         )

@@ -11,13 +11,14 @@ from typing import Any
 
 from retrain import fsio, storage
 from retrain.config.cluster import engine_problems
-from retrain.config.flag import Flag, FlagValue
+from retrain.config.flag import AS_USUAL, Flag, FlagValue
 from retrain.config.flags import BESIDE_GRAPH, RunConfig
 from retrain.config.formats import format_problems
 from retrain.config.heads import head_problems
 from retrain.config.honesty import crossing_problems
 from retrain.config.inputs import input_problems
 from retrain.config.multilabel import multi_label_problems
+from retrain.config.networks import network_problems
 from retrain.config.processor import precision_problems
 from retrain.config.sky import sky_problems
 from retrain.config.sources import source_problems
@@ -46,6 +47,7 @@ def problems_of(config: RunConfig) -> list[str]:
         + split_problems(config)
         + head_problems(config)
         + multi_label_problems(config)
+        + network_problems(config)
         + sky_problems(config)
         + _distortion_problems(config)
         + _node_name_problems(config)
@@ -67,10 +69,26 @@ def _split_problems(config: RunConfig) -> list[str]:
     for name in ("test_batch_size", "validation_batch_size"):
         if getattr(config, name) == 0:
             problems.append(f"expected --{name} to be -1 (all) or at least 1, got 0; use -1")
-    if config.learning_rate == 0:
-        problems.append("expected --learning_rate above 0, got 0; 0.01 is usual")
+    problems += _usual_problems(config)
     if config.cross_validation_folds == 1:
         problems.append("expected --cross_validation_folds to be 0 (off) or at least 2, got 1; 5 is usual")
+    return problems
+
+
+def _usual_problems(config: RunConfig) -> list[str]:
+    """Check numbers that may be left to what is trained, AS_USUAL, but are never that small otherwise."""
+    problems = []
+    for name, least in (("how_many_training_steps", 1), ("train_batch_size", 1), ("epochs", 1)):
+        if AS_USUAL < getattr(config, name) < least:
+            problems.append(
+                f"expected --{name} to be at least 1, or -1 for its usual value, got {getattr(config, name)}"
+            )
+    if AS_USUAL < config.learning_rate <= 0:
+        problems.append(f"expected --learning_rate above 0, or -1 for its usual value, got {config.learning_rate:g}")
+    if AS_USUAL < config.weight_decay < 0:
+        problems.append(
+            f"expected --weight_decay of at least 0, or -1 for its usual value, got {config.weight_decay:g}"
+        )
     return problems
 
 

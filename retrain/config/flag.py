@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 # The headings of --help, in its order.
-GROUPS = IN, SKY, BACK, TRAIN, CHECK, OUT, DISTORT = (
+GROUPS = IN, SKY, BACK, TRAIN, WHOLE, CHECK, OUT, DISTORT = (
     "photographs",
     "pictures of the sky",
     "backbone and cache",
     "training",
+    "whole networks",
     "honest numbers",
     "what is written",
     "distortions of training photographs",
 )
+
+# What a number says when it is left to what is trained.
+AS_USUAL = -1
 
 FlagValue = str | int | float | bool
 

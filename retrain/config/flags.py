@@ -1,19 +1,20 @@
 """RunConfig: everything a run is told, in one frozen record; checks.py validates it as a whole.
 
-The fields below, and those of training.py and honesty.py that it inherits, are also the table of flags: cli.py makes
-the parser from it, and the README's flag table is generated from it. Units are in the help.
+The fields below, and those of training.py, networks.py and honesty.py that it inherits, are also the table of flags:
+cli.py makes the parser from it, and the README's flag table is generated from it. Units are in the help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrain.config.flag import BACK, DISTORT, IN, OUT, SKY, Flag
+from retrain.config.flag import AS_USUAL, BACK, DISTORT, IN, OUT, SKY, Flag
 from retrain.config.flag import flag as _flag
 from retrain.config.formats import FORMATS
 from retrain.config.honesty import CheckFlags
 from retrain.config.inputs import ARCHIVE_FILES, ARCHIVE_FILES_HELP, ARCHIVE_MB, ARCHIVE_MB_HELP, IMAGE_LIST_HELP
 from retrain.config.multilabel import MULTI_LABEL_HELP
+from retrain.config.networks import HEAD, USUAL_FOLDS, NetworkFlags
 from retrain.config.sky import ASINH_A_HELP, CURVE_HELP, CURVES, LIMITS_HELP, OFF, PERCENTILE_HELP, RULES
 from retrain.config.training import TrainFlags
 
@@ -45,7 +46,7 @@ WEIGHT_SUFFIXES = (".npz", ".h5", ".pb")
 
 
 @dataclass(frozen=True)
-class RunConfig(CheckFlags, TrainFlags):
+class RunConfig(CheckFlags, NetworkFlags, TrainFlags):
     """What one training run is told; field names are the flags, in the order of ``--help`` within each group."""
 
     image_dir: str = _flag(
@@ -263,6 +264,12 @@ class RunConfig(CheckFlags, TrainFlags):
         ),
     )
 
+    @property
+    def folds(self) -> int:
+        """Parts of the cross-validation; 0 where it is left out."""
+        usual = USUAL_FOLDS if self.train == HEAD else 0
+        return usual if self.cross_validation_folds == AS_USUAL else self.cross_validation_folds
+
     def problems(self) -> list[str]:
         """Check every field, and the file system as far as it can be checked without touching it.
 
@@ -300,4 +307,6 @@ class RunConfig(CheckFlags, TrainFlags):
         names = ["output_graph", "output_labels", "summaries_dir", "bottleneck_dir", "model_dir"]
         if self.intermediate_store_frequency:
             names.append("intermediate_output_graphs_dir")
+        if self.train != HEAD:
+            names.append("checkpoint_dir")
         return {name: getattr(self, name) for name in names}

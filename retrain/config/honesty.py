@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from retrain.config.flag import CHECK, Flag
+from retrain.config.flag import AS_USUAL, CHECK, Flag
 from retrain.config.flag import flag as _flag
 from retrain.config.splits import GROUP_BY_HELP, NEAR_DUPLICATES_HELP, SPLIT_FILE_HELP, SUBFOLDER_SPLITS_HELP
+
+if TYPE_CHECKING:
+    from retrain.config.flags import RunConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,14 @@ class CheckFlags:
         100, Flag("photographs of each validation logged, drawn class by class; -1: all of them", CHECK, -1)
     )
     cross_validation_folds: int = _flag(
-        5, Flag("parts for cross-validated accuracy over all photographs; 0: leave it out", CHECK, 0, 100)
+        AS_USUAL,
+        Flag(
+            "parts for cross-validated accuracy over all photographs; 0: leave it out; -1: 5, and 0 for a whole "
+            "network (see --train), which is trained once more for each",
+            CHECK,
+            AS_USUAL,
+            100,
+        ),
     )
     cross_validation_repeats: int = _flag(
         1, Flag("how often cross-validation is repeated with other parts; 5 steadies the figures", CHECK, 1, 100)
@@ -84,7 +95,7 @@ class CheckFlags:
     print_misclassified_test_images: bool = _flag(False, Flag("list the errors of the final test", CHECK))
 
 
-def crossing_problems(config: CheckFlags) -> list[str]:
+def crossing_problems(config: RunConfig) -> list[str]:
     """Say which flags ask for more of a cross-validation that is off.
 
     Args:
@@ -93,15 +104,15 @@ def crossing_problems(config: CheckFlags) -> list[str]:
     Returns:
         One sentence a problem.
     """
-    if config.cross_validation_folds:
+    if config.folds:
         return []
     asked = {
         f"--cross_validation_repeats={config.cross_validation_repeats}": config.cross_validation_repeats > 1,
         "--learning_curve": config.learning_curve,
     }
     return [
-        f"got {name} with --cross_validation_folds=0, which leaves nothing to measure it by; give 5 folds, or leave "
-        "it away"
+        f"got {name} without cross-validation, which leaves nothing to measure it by; give "
+        "--cross_validation_folds 5, or leave it away"
         for name, given in asked.items()
         if given
     ]

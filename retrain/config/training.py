@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrain.config.flag import TRAIN, Flag
+from retrain.config.flag import AS_USUAL, TRAIN, Flag
 from retrain.config.flag import flag as _flag
 
 HEADS = ("softmax", "logistic", "cosine", "knn", "mlp", "auto")
-# What --optimizer and --early_stopping say when the head is to decide.
-USUAL, AS_USUAL = "usual", -1
+# What --optimizer and --schedule say when the head, or the network, is to decide.
+USUAL = "usual"
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,28 @@ class TrainFlags:
         ),
     )
     how_many_training_steps: int = _flag(
-        4000, Flag("steps of gradient descent on the new layer; at 4000, --head mlp takes 1000", TRAIN, 1)
+        AS_USUAL,
+        Flag("steps of gradient descent on the new layer; -1: 4000, and 1000 for --head mlp", TRAIN, AS_USUAL),
     )
-    learning_rate: float = _flag(0.01, Flag("size of a step of gradient descent", TRAIN, 0))
-    train_batch_size: int = _flag(100, Flag("photographs a training step, drawn class by class", TRAIN, 1))
-    weight_decay: float = _flag(
-        0.03,
+    learning_rate: float = _flag(
+        float(AS_USUAL),
+        Flag("size of a step of gradient descent; -1: 0.01, and a whole network's own (see --train)", TRAIN, AS_USUAL),
+    )
+    train_batch_size: int = _flag(
+        AS_USUAL,
         Flag(
-            "share by which learning_rate times this shrinks the weights each step; 0: none, as the original",
+            "photographs a training step, drawn class by class; -1: 100, and a whole network's own (see --train)",
             TRAIN,
-            0,
+            AS_USUAL,
+        ),
+    )
+    weight_decay: float = _flag(
+        float(AS_USUAL),
+        Flag(
+            "share by which learning_rate times this shrinks the weights each step; 0: none, as the original; -1: "
+            "0.03, and none for a whole network",
+            TRAIN,
+            AS_USUAL,
         ),
     )
     class_weights: str = _flag(
@@ -55,11 +67,12 @@ class TrainFlags:
         Flag("share of each label that is spread over all classes, 0 to 0.9; 0: none, as the original", TRAIN, 0, 0.9),
     )
     schedule: str = _flag(
-        "constant",
+        USUAL,
         Flag(
-            "the learning rate: 'constant' as the original's, or 'cosine', half a cosine down to 0 at the last step",
+            "the learning rate: 'constant' as the original's, or 'cosine', half a cosine down to 0 at the last step; "
+            "'usual' is constant, and cosine with --train finetune",
             TRAIN,
-            choices=("constant", "cosine"),
+            choices=(USUAL, "constant", "cosine"),
             metavar="SCHEDULE",
         ),
     )
@@ -67,7 +80,7 @@ class TrainFlags:
         USUAL,
         Flag(
             "how a gradient moves the weights: 'sgd' as the original's, 'momentum' (0.9) or 'adam'; 'usual' is sgd, "
-            "and momentum for --head mlp",
+            "momentum for --head mlp, and adam for a whole network",
             TRAIN,
             choices=(USUAL, "sgd", "momentum", "adam"),
             metavar="OPTIMIZER",
@@ -77,7 +90,8 @@ class TrainFlags:
         AS_USUAL,
         Flag(
             "stop after so many steps without a lower validation loss, measured every --eval_step_interval steps on at "
-            "least ten photographs; 0: never; -1: never, and 300 for --head mlp",
+            "least ten photographs (of a whole network at the end of each epoch); 0: never; -1: never, and 300 for "
+            "--head mlp",
             TRAIN,
             AS_USUAL,
         ),

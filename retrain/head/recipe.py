@@ -16,8 +16,9 @@ CONSTANT, COSINE_SCHEDULE = "constant", "cosine"
 SCHEDULES = (CONSTANT, COSINE_SCHEDULE)
 SGD, MOMENTUM, ADAM = "sgd", "momentum", "adam"
 OPTIMIZERS = (SGD, MOMENTUM, ADAM)
-# What is left to the head, and what MLP makes of it: momentum goes ten times as far a step.
-USUAL, AS_USUAL, USUAL_STEPS = "usual", -1, 4000
+# What is left to the head, and what becomes of it; of MLP, whose momentum goes ten times as far a step, as well.
+USUAL, AS_USUAL = "usual", -1
+USUAL_STEPS, USUAL_RATE, USUAL_BATCH, USUAL_DECAY = 4000, 0.01, 100, 0.03
 MLP_STEPS, MLP_PATIENCE = 1000, 300
 
 # What every recipe has said of itself from the first model on; the others only where they are not as they always were.
@@ -79,13 +80,17 @@ class Recipe:
             kind: one of KINDS.
 
         Returns:
-            The recipe of that head: USUAL, AS_USUAL and USUAL_STEPS give way to its own.
+            The recipe of that head: USUAL and AS_USUAL give way to its own.
         """
         of_mlp = kind == MLP
         return replace(
             self,
             kind=kind,
-            steps=MLP_STEPS if of_mlp and self.steps == USUAL_STEPS else self.steps,
+            steps=int(_or_usual(self.steps, MLP_STEPS if of_mlp else USUAL_STEPS)),
+            learning_rate=_or_usual(self.learning_rate, USUAL_RATE),
+            batch_size=int(_or_usual(self.batch_size, USUAL_BATCH)),
+            weight_decay=_or_usual(self.weight_decay, USUAL_DECAY),
+            schedule=CONSTANT if self.schedule == USUAL else self.schedule,
             optimizer=(MOMENTUM if of_mlp else SGD) if self.optimizer == USUAL else self.optimizer,
             early_stopping=(MLP_PATIENCE if of_mlp else 0) if self.early_stopping == AS_USUAL else self.early_stopping,
         )
@@ -128,3 +133,7 @@ class Recipe:
         return {
             name: value for name, value in asdict(self).items() if name in _ALWAYS_TOLD or value != getattr(usual, name)
         }
+
+
+def _or_usual(value: float, usual: float) -> float:
+    return usual if value == AS_USUAL else value

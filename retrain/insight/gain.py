@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from retrain.insight.memory import Memory, choose_rows, make_memory
 from retrain.insight.neighbours import Floats, Indices, Nearest, Takes, find_nearest, mean_cosine
@@ -130,6 +131,7 @@ def gain_insight(
     *,
     unknown_false_alarms: float = 0.05,
     coverage: float = 0.9,
+    told_by: Indices | None = None,
 ) -> Insight:
     """Say what is to be known beyond the accuracy.
 
@@ -139,6 +141,8 @@ def gain_insight(
             exported head, rows sum to 1; None where cross-validation was left out, or labels do not exclude each other.
         unknown_false_alarms: share of photographs of the trained kinds that may be called unknown, 0 to 1; 0: none is.
         coverage: share of photographs whose set of labels is to hold the right one, 0 to 1; 0: no sets.
+        told_by: intp, photographs by which the threshold of the unknown is found; None: all. Where the vectors are of a
+            network that was trained on some of the photographs, only the others tell.
 
     Returns:
         All of it; nothing is written.
@@ -150,7 +154,10 @@ def gain_insight(
     measured = _measured(count, suspects=out_of_fold is not None)
     groups = _numbered(material.keys)
     nearest = find_nearest(material.rows, groups, memory.units, groups[remembered], ASKED, measured)
-    unknown, notes = _unknown(nearest, memory, data, unknown_false_alarms)
+    cosines = mean_cosine(nearest, NEIGHBOURS)
+    if told_by is not None:
+        cosines = cosines[np.isin(measured, told_by)]
+    unknown, notes = _unknown(cosines, memory, data, unknown_false_alarms)
     doubts = rule = None
     if out_of_fold is not None:
         shares = neighbour_shares(nearest, memory.labels.astype(np.intp), len(material.names))
@@ -172,8 +179,9 @@ def _numbered(keys: Sequence[bytes]) -> Indices:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
 
-def _unknown(nearest: Nearest, memory: Memory, data: bytes, false_alarms: float) -> tuple[Unknown, list[str]]:
-    cosines = mean_cosine(nearest, NEIGHBOURS)
+def _unknown(
+    cosines: npt.NDArray[np.float64], memory: Memory, data: bytes, false_alarms: float
+) -> tuple[Unknown, list[str]]:
     threshold = min_cosine_at(cosines, false_alarms) if false_alarms else None
     rows, digest = len(memory.names), hashlib.sha256(data).hexdigest()
     if threshold is None:

@@ -14,12 +14,13 @@ from retrain.publish.exports_file import Record, Row, read_record, write_record
 from retrain.publish.metrics import add_metrics, write_metrics
 from retrain.publish.model import make_model, remove_old_exports, write_model
 from retrain.publish.naming import beside, place_of
-from retrain.publish.of_run import Saved, Training, formats_of, save_exports, save_model
+from retrain.publish.of_run import NetworkTraining, Saved, Training, formats_of, save_exports, save_model
 from retrain.publish.predictions import label_predictions_csv, labels_text, predictions_csv
 
 __all__ = [
     "Compared",
     "Export",
+    "NetworkTraining",
     "Record",
     "Row",
     "Saved",

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from retrain.config import RunConfig
+from retrain.config.networks import SCRATCH
 from retrain.console import printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION
 from retrain.evaluate import ClassNumbers, Growth, Interval, LabelNumbers, Numbers
-from retrain.publish.of_run import Training
+from retrain.publish.of_run import NetworkTraining, Training
+from retrain.trainer.outcome import history_sentence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
 # Classes whose numbers are listed; all of them are in the metrics.
@@ -130,16 +132,39 @@ def _value(value: object) -> str:
 
 
 def _details(training: Training) -> list[str]:
-    bundle, backbone = training.bundle, training.backbone
+    bundle = training.bundle
     return [
         "## Model",
         "",
-        f"- Backbone: {escaped(bundle.architecture)}, {escaped(backbone.weights.source)} weights, SHA-256 "
-        f"`{backbone.weights.sha256}`; frozen, not trained here.",
-        f"- Head: trained on vectors of {bundle.feature_width}; the head after step {training.head.step} was kept.",
+        *(_frozen(training) if training.network is None else _network(training, training.network)),
         f"- Input: {bundle.input_width} x {bundle.input_height} pixels, RGB; its scores are one number a class.",
         "- Versions: " + ", ".join(f"{name} {version}" for name, version in bundle.versions.items()) + ".",
     ]
+
+
+def _frozen(training: Training) -> list[str]:
+    bundle, weights = training.bundle, training.backbone.weights
+    return [
+        f"- Backbone: {escaped(bundle.architecture)}, {escaped(weights.source)} weights, SHA-256 `{weights.sha256}`; "
+        "frozen, not trained here.",
+        f"- Head: trained on vectors of {bundle.feature_width}; the head after step {training.head.step} was kept.",
+    ]
+
+
+def _network(training: Training, network: NetworkTraining) -> list[str]:
+    how = "from scratch" if training.config.train == SCRATCH else "the top of it tuned"
+    compared = network.compared
+    lines = [
+        f"- Network: {escaped(training.bundle.architecture)}, trained here, {how}; weights of its trunk: SHA-256 "
+        f"`{training.backbone.weights.sha256}`.",
+        f"- {history_sentence(network.trained)}",
+    ]
+    if compared.count:
+        lines.append(
+            f"- For comparison, a new layer on the frozen {escaped(network.yardstick)}: {100 * compared.value:.1f} % "
+            f"of the {compared.count} photographs of the final test."
+        )
+    return lines
 
 
 def _use(training: Training) -> list[str]:
@@ -166,6 +191,7 @@ def _data(training: Training) -> list[str]:
     sides = [len(split.indices(side)) for side in (TRAINING, VALIDATION, TESTING)]
     several = bool(training.bundle.thresholds)
     noun, what = ("label", "choose thresholds") if several else ("class", "choose the step")
+    what = what if training.network is None else "validate on"
     lines = [
         "## What it was trained on",
         "",

@@ -15,7 +15,6 @@ from retrain.backbones import PreparedBackbone
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
 from retrain.errors import ModelError
-from retrain.head import Recipe
 from retrain.modelfile import read_tflite_bundle
 
 DISTRIBUTION = "retrain-photos"
@@ -27,9 +26,8 @@ def describe(
     config: RunConfig,
     backbone: PreparedBackbone,
     labels: tuple[str, ...],
-    recipe: Recipe,
+    decided_by: Mapping[str, float | str],
     split_table: str,
-    marks: Mapping[str, float],
 ) -> Bundle:
     """Say what a model is, before it is trained: all but the date and what its head will come to, see is_repetition.
 
@@ -37,9 +35,8 @@ def describe(
         config: names its softmax, and what is too uncertain to name.
         backbone: what it stands on.
         labels: class names in index order.
-        recipe: how its head is trained.
+        decided_by: what shapes its head, or a whole network: recipe, distortions, what is to be known of features.
         split_table: the split as CSV.
-        marks: what else shaped the head: the flags of distorted training, and what is to be known of its features.
 
     Returns:
         The description.
@@ -59,11 +56,12 @@ def describe(
         feature_width=spec.feature_width,
         head_step=-1,
         split_sha256=_sha256(split_table),
-        training={**recipe.facts(), **marks},
+        training=dict(decided_by),
         versions=versions(*(("astropy",) if spec.input_spec.sky else ())),
         manifest_sha256=manifest_sha256(split_table),
         unknown_threshold=config.unknown_threshold,
         sky=spec.input_spec.sky,
+        network=spec.definition,
     )
 
 

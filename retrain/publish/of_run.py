@@ -16,6 +16,7 @@ from retrain.bundle import Bundle
 from retrain.config import ALWAYS, RunConfig, split_formats
 from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, Split
+from retrain.evaluate import Accuracy
 from retrain.exporters.litert.int8 import calibration_rows
 from retrain.exporters.making import Source
 from retrain.exporters.parity import FEWEST, Indices, parity_rows, read_pixels
@@ -33,6 +34,22 @@ from retrain.publish.exporting import (
 from retrain.publish.exports_file import Record, read_record, write_record
 from retrain.publish.model import make_model, remove_old_exports, write_model
 from retrain.publish.naming import place_of
+from retrain.trainer.outcome import Trained
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTraining:
+    """How a whole network was trained.
+
+    Args:
+        trained: its epochs, and which of them is kept.
+        yardstick: name of the backbone on which a new layer was trained for comparison.
+        compared: what that layer is worth on the photographs of the final test.
+    """
+
+    trained: Trained
+    yardstick: str
+    compared: Accuracy
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class Training:
         head: the trained layer.
         bundle: the model's description, without the date and what the head says of itself.
         more: ending of a file beside the model -> its contents, written together with it.
+        network: how it was trained, if it is a whole network.
     """
 
     config: RunConfig
@@ -58,6 +76,7 @@ class Training:
     head: Head
     bundle: Bundle
     more: Mapping[str, bytes] = field(default_factory=dict)
+    network: NetworkTraining | None = None
 
 
 @dataclass(frozen=True)

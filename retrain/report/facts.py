@@ -166,6 +166,23 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, eq=False)
+class History:
+    """How a whole network was trained, epoch by epoch.
+
+    Args:
+        sentence: for how long, which epoch was best, what stayed as it was.
+        loss: float (E, 2), of training and validation; NaN where there is none.
+        accuracy: float (E, 2), likewise, 0 to 1.
+        kept: the epoch whose weights the model has, counted from 1.
+    """
+
+    sentence: str
+    loss: Floats
+    accuracy: Floats
+    kept: int
+
+
+@dataclass(frozen=True, eq=False)
 class Suspects:
     """Labels that may be wrong.
 
@@ -278,6 +295,7 @@ class ReportFacts:
         missing: section -> sentence that says how to get it, in place of the report's own; sections are those of
             retrain.report.page.SECTIONS.
         shown_as: what is said of photographs that are in no judgement, behind the name of their class.
+        history: of a whole network's training; its section is left out where only a layer was trained.
     """
 
     title: str
@@ -301,3 +319,4 @@ class ReportFacts:
     heat_sentence: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
     shown_as: str = "not judged"
+    history: History | None = None

@@ -18,6 +18,7 @@ from retrain.report.labels import label_mistakes
 from retrain.report.markup import Html, counted, join, name, table, tag
 from retrain.report.matrix import matrix, mistakes_sentence, unjudged
 from retrain.report.thumbnails import Pictures, ReadPhotograph, make_pictures
+from retrain.report.training import history_charts
 
 _HERE = Path(__file__).parent
 _SEEN = "Cross-validation makes it: leave --cross_validation_folds at its default of 5."
@@ -27,13 +28,15 @@ _UNKNOWN = "--unknown_false_alarms=0.05, the default, finds it where there are p
 _HEAT = "python -m label_image --heat_map=FOLDER --image PHOTOGRAPH shows it for any photograph."
 _COPIES = "Not looked for in this run: python -m retrain doctor --image_dir FOLDER does."
 
-# Every section: its key, its heading, its name in the row of links, and how to get it where its facts are None.
+# Every section: its key, its heading, its name in the row of links, and how to get it where its facts are None; without
+# such a sentence it is left out.
 SECTIONS = {
     "confusion": ("What is taken for what", "Confusion", _SEEN),
     "mistakes": ("Worst mistakes", "Mistakes", _SEEN),
     "suspects": ("Labels that may be wrong", "Suspects", _SEEN),
     "copies": ("Duplicates and leaks", "Duplicates", _COPIES),
     "classes": ("Each class", "Classes", _SEEN),
+    "history": ("How the network was trained", "Training", ""),
     "calibration": ("Are scores probabilities?", "Calibration", _CALIBRATED),
     "learning": ("Would more photographs help?", "Learning curve", _LEARNING),
     "unknown": ("When the model does not know", "Unknown", _UNKNOWN),
@@ -107,8 +110,9 @@ def _style(pictures: Pictures, atlas: Atlas | None) -> str:
 
 def _body(material: _Material) -> list[Html]:
     facts = material.facts
-    links = [tag("li", tag("a", short, href=f"#{key}")) for key, (_, short, _) in SECTIONS.items()]
-    sections = [_section(key, material) for key in SECTIONS]
+    shown = [key for key in SECTIONS if key != "history" or facts.history is not None]
+    links = [tag("li", tag("a", SECTIONS[key][1], href=f"#{key}")) for key in shown]
+    sections = [_section(key, material) for key in shown]
     return [
         tag("a", "Skip to the report", href="#main", class_="skip"),
         tag("header", *_top(facts)),
@@ -185,6 +189,11 @@ def _calibration(one: _Material) -> Html | None:
     return None if facts is None else join([tag("p", facts.sentence), calibration_chart(facts)])
 
 
+def _history(one: _Material) -> Html | None:
+    facts = one.facts.history
+    return None if facts is None else join([tag("p", facts.sentence), history_charts(facts)])
+
+
 def _learning(one: _Material) -> Html | None:
     facts = one.facts.learning
     return None if facts is None else join([tag("p", facts.sentence), learning_chart(facts)])
@@ -222,6 +231,7 @@ _INSIDE: dict[str, Callable[[_Material], Html | None]] = {
     "copies": _copies,
     "classes": _classes,
     "calibration": _calibration,
+    "history": _history,
     "learning": _learning,
     "map": _map,
     "unknown": _unknown,

@@ -26,9 +26,9 @@ from retrain.summaries.results import Outcome, write_results
 THUMBNAIL = 96
 # Runs are told apart by what shaped the model, not by where its files lie.
 SHAPING = (
-    "architecture", "head", "how_many_training_steps", "learning_rate", "train_batch_size", "weight_decay", "seed",
-    "testing_percentage", "validation_percentage", "split_rule", "flip_left_right", "random_crop", "random_scale",
-    "random_brightness", "random_quarter_turns", "random_colour",
+    "train", "architecture", "head", "optimizer", "epochs", "how_many_training_steps", "learning_rate",
+    "train_batch_size", "weight_decay", "seed", "testing_percentage", "validation_percentage", "split_rule",
+    "flip_left_right", "random_crop", "random_scale", "random_brightness", "random_quarter_turns", "random_colour",
 )  # fmt: skip
 
 
@@ -51,10 +51,17 @@ def outcome_of(training: Training, found: Judgement) -> Outcome:
         scores=_held_out_scores(found, len(features.sha256s)),
         kind="final test" if found.cooled is None else "cross-validated",
         step=training.head.step,
-        settings={**{name: config[name] for name in SHAPING}, "architecture": training.bundle.architecture},
+        settings={**{name: config[name] for name in SHAPING}, **_settled(training)},
         metrics=_metrics(found),
         summary=_summary(found),
     )
+
+
+def _settled(training: Training) -> dict[str, float | str]:
+    """Name what the flags left to the head, or name by another name."""
+    told, names = training.bundle.training, {"how_many_training_steps": "steps", "train_batch_size": "batch_size"}
+    shaped = {name: told[names.get(name, name)] for name in SHAPING if names.get(name, name) in told}
+    return {**shaped, "architecture": training.bundle.architecture}
 
 
 def _held_out_scores(found: Judgement, count: int) -> Floats:

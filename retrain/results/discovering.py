@@ -8,7 +8,7 @@ from retrain.bottlenecks import Features, labels_of
 from retrain.config import RunConfig
 from retrain.dataset import TRAINING, Split
 from retrain.evaluate import cooled_scores
-from retrain.head import Crossed, Head
+from retrain.head import Crossed, Head, Indices
 from retrain.head.layers import SIGMOID
 from retrain.insight.gain import Insight, Material, gain_insight
 
@@ -37,7 +37,14 @@ class Discovery:
         return {MEMORY: self.insight.memory, SUSPECTS: suspects.encode("utf-8", "backslashreplace")}
 
 
-def discover(config: RunConfig, features: Features, split: Split, head: Head, crossed: Crossed | None) -> Discovery:
+def discover(
+    config: RunConfig,
+    features: Features,
+    split: Split,
+    head: Head,
+    crossed: Crossed | None,
+    told_by: Indices | None = None,
+) -> Discovery:
     """Look for wrong labels, and for when a photograph is like none of these.
 
     Args:
@@ -46,6 +53,7 @@ def discover(config: RunConfig, features: Features, split: Split, head: Head, cr
         split: which of them the head was trained on.
         head: as it will be saved.
         crossed: out-of-fold scores as the heads were trained; None when cross-validation was left out.
+        told_by: intp, photographs by which the threshold of the unknown is found; None: all.
 
     Returns:
         What was found; nothing is written.
@@ -60,5 +68,11 @@ def discover(config: RunConfig, features: Features, split: Split, head: Head, cr
         catalog.labels,
     )
     scores = None if crossed is None or head.after == SIGMOID else cooled_scores(crossed.scores, head.temperature)
-    insight = gain_insight(material, scores, unknown_false_alarms=config.unknown_false_alarms, coverage=config.coverage)
+    insight = gain_insight(
+        material,
+        scores,
+        unknown_false_alarms=config.unknown_false_alarms,
+        coverage=config.coverage,
+        told_by=told_by,
+    )
     return Discovery(material, insight)

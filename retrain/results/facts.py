@@ -16,6 +16,7 @@ from retrain.judging import Judgement
 from retrain.publish import Training
 from retrain.publish.card import command_of
 from retrain.results.heating import MADE
+from retrain.results.history import history_of
 
 # Points of the fitted curve, and how far past the photographs at hand it is drawn.
 _CURVE, _BEYOND = 40, 8
@@ -69,6 +70,7 @@ def facts_of(
         heat=heat,
         heat_sentence=MADE if heat else "",
         missing={"heat": _HEAT},
+        history=history_of(training),
     )
 
 

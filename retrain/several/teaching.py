@@ -58,7 +58,7 @@ def cross_labels(
     Raises:
         NumericalError: a feature, the loss or a weight became NaN or infinite.
     """
-    folds = config.cross_validation_folds
+    folds = config.folds
     if not folds:
         return None
     with console.stage("Cross-validating", folds, "folds") as advance:

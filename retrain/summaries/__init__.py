@@ -1,8 +1,8 @@
 """What TensorBoard shows, written without importing TensorFlow.
 
 events.py writes event files; training.py holds those that grow while the layer is trained, with layer.py's tags of the
-original; results.py writes what came of it (curves, confusion, errors, settings), with charts.py, and projector.py the
-map of the bottleneck vectors.
+original; earlier.py puts those of earlier runs away. results.py writes what came of it (curves, confusion, errors,
+settings), with charts.py, and projector.py the map of the bottleneck vectors.
 """
 
 from retrain.summaries.events import EventFile

@@ -24,15 +24,19 @@ class EventFile:
 
     Args:
         folder: the run's folder, made when it is not there.
+        after: the last step that counts of the files that are there, which this one goes on from: TensorBoard drops
+            what a killed process wrote behind it. None: this one begins.
     """
 
-    def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+    def __init__(self, folder: Path, after: int | None = None) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
         self._records = RecordWriter(fsio.open_log(folder / name))
         self.write(Event(file_version="brain.Event:2"))
+        if after is not None:
+            self.write(Event(step=after + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, step: int, scalars: Mapping[str, float], histograms: Mapping[str, Floats] | None = None) -> None:
         """Write what was measured at a step.
@@ -58,9 +62,13 @@ class EventFile:
         event.wall_time = time.time()
         self._records.write(event.SerializeToString())
 
+    def flush(self) -> None:
+        """Hand all to the system, which keeps it though this process be killed."""
+        self._records.flush()
+
     def close(self) -> None:
         """Flush and close."""
-        self._records.flush()
+        self.flush()
         self._records.close()
 
 

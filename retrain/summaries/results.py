@@ -20,10 +20,10 @@ from retrain.bottlenecks import Rows
 from retrain.console import printable
 from retrain.head import Floats, Indices
 from retrain.summaries.charts import confusion_picture
+from retrain.summaries.earlier import RESULTS, put_away
 from retrain.summaries.events import EventFile
 from retrain.summaries.projector import Squares, write_projector
 
-RESULTS = "results"
 # As many points of a precision-recall curve as TensorBoard's own summary has; and as many errors as are looked at.
 THRESHOLDS, MOST_ERRORS = 127, 24
 
@@ -92,6 +92,8 @@ def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: T
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
+    # A run that had nothing to train has not put those of the one before away.
+    put_away(Path(folder), [RESULTS])
     place = Path(folder) / RESULTS
     file = EventFile(place)
     values = [*_settings(outcome), *_curves(outcome), _text("summary", outcome.summary)]
@@ -184,7 +186,7 @@ def _confusion(outcome: Outcome) -> Any:  # noqa: ANN401 - a protobuf
     if len(held):
         np.add.at(matrix, (outcome.labels[held], outcome.scores[held].argmax(axis=1)), 1)
     about = f"{outcome.kind}, {len(held)} photographs: a row a true class, a column a guess"
-    return _image("confusion_matrix", confusion_picture(matrix, outcome.names), about)
+    return image_value("confusion_matrix", confusion_picture(matrix, outcome.names), about)
 
 
 def _errors(outcome: Outcome, thumbnail: Thumbnail) -> list[Any]:
@@ -200,11 +202,21 @@ def _errors(outcome: Outcome, thumbnail: Thumbnail) -> list[Any]:
         if data is not None:
             true = outcome.names[outcome.labels[row]]
             about = f"{outcome.paths[row]}: {true}, taken for {outcome.names[guess]} ({outcome.scores[row, guess]:.2f})"
-            values.append(_image(f"misclassified/{rank + 1:02d}", data, about))
+            values.append(image_value(f"misclassified/{rank + 1:02d}", data, about))
     return values
 
 
-def _image(tag: str, data: bytes, about: str) -> Any:  # noqa: ANN401 - a protobuf
+def image_value(tag: str, data: bytes, about: str) -> Any:  # noqa: ANN401 - a protobuf
+    """Make a picture that TensorBoard shows.
+
+    Args:
+        tag: its name.
+        data: a PNG or JPEG file.
+        about: what is on it, Markdown.
+
+    Returns:
+        A Summary.Value.
+    """
     from tensorboard.plugins.image.plugin_data_pb2 import ImagePluginData
 
     with Image.open(io.BytesIO(data)) as picture:

@@ -8,25 +8,15 @@ own.
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from retrain import fsio
+from retrain.summaries.earlier import TRAIN, VALIDATION, put_away
 from retrain.summaries.events import EventFile
-from retrain.summaries.projector import EARLIER_SPRITE, PROJECTOR_FILES
-from retrain.summaries.results import RESULTS
 
 # Constants longer than this are left out of the drawn graph: TensorBoard shows their shape, not their values.
 _MAX_DRAWN_CONSTANT_BYTES = 1024
-_EVENTS = "events.out.tfevents.*"
-# What a run writes into each of its folders; anything else is somebody's, and stays.
-_OURS = {
-    "train": (_EVENTS,),
-    "validation": (_EVENTS,),
-    RESULTS: (_EVENTS, *PROJECTOR_FILES, EARLIER_SPRITE),
-}
 
 
 class Summaries:
@@ -41,9 +31,9 @@ class Summaries:
         from tensorboard.compat.proto.event_pb2 import Event
 
         folder = Path(folder)
-        _put_earlier_runs_away(folder)
-        self.train = EventFile(folder / "train")
-        self.validation = EventFile(folder / "validation")
+        put_away(folder)
+        self.train = EventFile(folder / TRAIN)
+        self.validation = EventFile(folder / VALIDATION)
         self.train.write(Event(graph_def=_drawable(graph)))
 
     def __enter__(self) -> Self:
@@ -54,13 +44,6 @@ class Summaries:
     ) -> None:
         self.train.close()
         self.validation.close()
-
-
-def _put_earlier_runs_away(folder: Path) -> None:
-    moved_at = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    for part, files in _OURS.items():
-        for file in sorted(one for pattern in files for one in (folder / part).glob(pattern)):
-            fsio.move(file, folder / "earlier" / moved_at / part / file.name)
 
 
 def _drawable(graph: bytes) -> bytes:

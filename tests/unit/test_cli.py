@@ -5,6 +5,7 @@ import pytest
 from retrain import __version__, cli
 from retrain.cli import build_parser, flag_table, main, read_config
 from retrain.config import RunConfig
+from retrain.teaching import recipe_of
 
 NUMBERS = [name for name, default, _ in flag_table() if isinstance(default, int | float) and default is not True]
 SWITCHES = [name for name, default, _ in flag_table() if isinstance(default, bool)]
@@ -89,7 +90,7 @@ def test_values_are_taken_as_typed(words, name, value):
         (["--offline", "True"], "got the word 'True' that belongs to no flag"),
         (["--seed=1.5"], "expected --seed to be a whole number, got '1.5'; its default is 0"),
         (["--seed="], "expected --seed to be a whole number, got ''"),
-        (["--learning_rate=fast"], "expected --learning_rate to be a number, got 'fast'; its default is 0.01"),
+        (["--learning_rate=fast"], "expected --learning_rate to be a number, got 'fast'; its default is -1"),
         (["--seed=" + "9" * 5000], "expected --seed to be a whole number"),
     ],
 )
@@ -148,12 +149,14 @@ def test_every_flag_has_a_help_and_a_group():
 def test_the_flags_of_the_original_are_all_there_with_its_training_defaults():
     defaults = {name: default for name, default, _ in flag_table()}
     original = {
-        "how_many_training_steps": 4000, "learning_rate": 0.01, "testing_percentage": 10, "validation_percentage": 10,
-        "eval_step_interval": 10, "train_batch_size": 100, "test_batch_size": -1, "validation_batch_size": 100,
+        "testing_percentage": 10, "validation_percentage": 10,
+        "eval_step_interval": 10, "test_batch_size": -1, "validation_batch_size": 100,
         "print_misclassified_test_images": False, "final_tensor_name": "final_result", "flip_left_right": False,
         "random_crop": 0, "random_scale": 0, "random_brightness": 0, "intermediate_store_frequency": 0,
     }  # fmt: skip
     assert {name: defaults[name] for name in original} == original
+    recipe = recipe_of(RunConfig())  # of these -1 is the default, which leaves them to what is trained
+    assert (recipe.steps, recipe.learning_rate, recipe.batch_size) == (4000, 0.01, 100)
     for name in (
         "image_dir", "output_graph", "output_labels", "summaries_dir", "model_dir", "bottleneck_dir",
         "intermediate_output_graphs_dir", "architecture",

@@ -341,10 +341,10 @@ def test_a_recipe_tells_of_its_options_only_where_they_are_not_as_ever():
     assert list(plain.facts()) == [
         "steps", "learning_rate", "batch_size", "weight_decay", "eval_interval", "validation_batch_size", "seed"
     ]  # fmt: skip
-    other = Recipe(4000, 0.01, 100, 0.03, optimizer=USUAL, early_stopping=AS_USUAL).settled("mlp")
+    other = Recipe(AS_USUAL, 0.01, 100, 0.03, optimizer=USUAL, early_stopping=AS_USUAL).settled("mlp")
     assert (other.steps, other.optimizer, other.early_stopping) == (1000, "momentum", 300)
     assert other.facts()["kind"] == "mlp"
-    assert Recipe(500, 0.01, 100, 0.03).settled("mlp").steps == 500
+    assert [Recipe(steps, 0.01, 100, 0.03).settled("mlp").steps for steps in (500, 4000)] == [500, 4000]
 
 
 @pytest.mark.parametrize("kind", ["softmax", "mlp"])

@@ -59,7 +59,7 @@ def test_the_names_promised_are_the_names_given():
     assert retrain.__all__ == ["Classifier", "RunConfig", "RunResult"]
     assert retrain.RunConfig.__module__ == "retrain.config.flags"
     assert retrain.Classifier.__module__ == "retrain.classifier"
-    assert retrain.RunResult.__module__ == "retrain.run"
+    assert retrain.RunResult.__module__ == "retrain.concluding"
     with pytest.raises(AttributeError, match="nonsense"):
         _ = retrain.nonsense
 

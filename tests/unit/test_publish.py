@@ -73,7 +73,7 @@ def _noon(monkeypatch):
 
 
 def bundle(backbone, **flags):
-    return describe(RunConfig(**flags), backbone, LABELS, RECIPE, TABLE, {})
+    return describe(RunConfig(**flags), backbone, LABELS, RECIPE.facts(), TABLE)
 
 
 def write(config, backbone, head=HEAD, table=TABLE):

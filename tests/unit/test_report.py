@@ -203,7 +203,7 @@ def test_headings_charts_tables_and_pictures_are_named(page):
     assert max(np.diff(levels)) <= 1
     assert all(one["alt"] for one in seen.of("img"))
     charts = [one for one in seen.of("svg") if one.get("aria-hidden") != "true"]
-    assert len(charts) == 3
+    assert len(charts) == 5
     assert all(one["role"] == "img" and one["aria-labelledby"] for one in charts)
     assert page.count("<caption>") == page.count("<table")
     assert all("scope" in one for one in seen.of("th"))

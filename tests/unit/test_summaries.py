@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 from support import tiny_graph
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -171,6 +172,27 @@ def test_histograms_are_written_for_at_most_so_many_steps():
     from retrain.observe import _histogram_interval
 
     for steps, interval in ((4000, 10), (500, 10), (20, 10), (1, 10), (10**6, 1), (999, 7)):
-        every = _histogram_interval(RunConfig(how_many_training_steps=steps, eval_step_interval=interval))
+        every = _histogram_interval(RunConfig(eval_step_interval=interval), steps)
         assert every % interval == 0
         assert len(range(0, steps, every)) <= summaries.MAX_HISTOGRAM_STEPS + 1
+
+
+def test_a_file_that_goes_on_from_a_step_takes_back_what_was_written_behind_it(tmp_path):
+    first = EventFile(tmp_path)
+    for step in (1, 2, 3):
+        first.add(step, {"tag": 1.0})
+    first.flush()  # and killed
+    second = EventFile(tmp_path, after=1)
+    second.add(2, {"tag": 2.0})
+    second.close()
+    found = EventAccumulator(str(tmp_path)).Reload().Scalars("tag")
+    assert [(one.step, one.value) for one in found] == [(1, 1.0), (2, 2.0)]
+    first.close()
+
+
+def test_what_is_flushed_can_be_read_while_the_file_is_open(tmp_path):
+    file = EventFile(tmp_path)
+    file.add(1, {"tag": 1.0})
+    file.flush()
+    assert (1, "tag") in values(tmp_path)
+    file.close()
