@@ -158,17 +158,25 @@ class Batches:
             places, real = self._places(step, len(labels))
             yield Batch(some, self._one_hot[labels[places]], (real > 0).astype(np.float32))
 
-    def training(self, epoch: int, skip: int = 0) -> Any:  # noqa: ANN401
-        """Go through the training photographs once, for TensorFlow.
+    def training(self, epoch: int, skip: int = 0, epochs: int = 1) -> Any:  # noqa: ANN401
+        """Go through the training photographs, for TensorFlow.
 
         Args:
             epoch: from 0.
-            skip: batches that were trained on before.
+            skip: batches of it that were trained on before.
+            epochs: how many, that one and those behind it. A Dataset takes up to half a second to make and to start, so
+                one for all of them is better than one each.
 
         Returns:
             A tf.data.Dataset of what arrays yields. Use it within errors().
         """
-        return self._dataset(lambda: self.arrays(epoch, skip), self.steps_an_epoch - skip, self._augmenter.dtype)
+
+        def whole() -> Iterator[Batch]:
+            yield from self.arrays(epoch, skip)
+            for later in range(epoch + 1, epoch + epochs):
+                yield from self.arrays(later)
+
+        return self._dataset(whole, epochs * self.steps_an_epoch - skip, self._augmenter.dtype)
 
     def validation(self) -> Any:  # noqa: ANN401
         """Go through the validation photographs once, for TensorFlow.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +62,8 @@ class Training:
         self._batches = whole if strategy.workers == 1 else whole.shard(strategy.index, strategy.workers)
         dtype = self._batches.training(0).element_spec[0].dtype
         self._steps = Steps(job, self._network, strategy, dtype)
+        self._validation = self._batches.validation()
+        self._coming: Iterator[Any] = iter(())
         self._board = Board(job) if self._is_chief else None
         self._clock = _Clock()
 
@@ -89,6 +93,12 @@ class Training:
         self._start()
         if self._progress.rate is None:
             self._find_rate(checkpoints)
+        # Else Python looks through TensorFlow's million objects again and again: 0.3 s each time, nothing found.
+        gc.collect()
+        gc.freeze()
+        left = self._job.settings.epochs - self._progress.epoch
+        if left > 0:
+            self._coming = iter(self._batches.training(self._progress.epoch, self._progress.position, left))
         while not self._progress.is_over(self._job):
             self._epoch(checkpoints)
 
@@ -160,7 +170,8 @@ class Training:
     def _epoch(self, checkpoints: Checkpoints) -> None:
         if self._progress.position < self._job.steps_an_epoch:
             self._clock.start()
-            for batch in self._batches.training(self._progress.epoch, self._progress.position):
+            left = self._job.steps_an_epoch - self._progress.position
+            for batch in itertools.islice(self._coming, left):
                 self._step(batch, checkpoints)
         validation = self._validate(checkpoints)
         seen = self._progress.end_epoch(validation)
@@ -204,7 +215,7 @@ class Training:
     def _validate(self, checkpoints: Checkpoints) -> tuple[float, float] | None:
         self._network.align(self._strategy)
         loss = right = count = 0.0
-        for batch in self._batches.validation():
+        for batch in self._validation:
             # Of several workers none may leave the others waiting: they stop together, at the next step.
             if self._strategy.workers == 1 and self._stopping():
                 self._stop(checkpoints)
