@@ -4,7 +4,7 @@ backbones.py lists, cache.py looks after the bottleneck caches, compare.py says 
 looks at photographs, export.py writes a model in further formats, fetch.py gets photographs from addresses, fix.py
 moves photographs to the class they belong in and trains again, separate.py sorts files into class folders, show.py says
 what a model file is, weights.py prepares a machine that has no network; common.py is what they share, unpacked.py what
-cache says of unpacked archives.
+cache says of unpacked archives, kept_files.py which files it deletes by their names.
 """
 
 from __future__ import annotations

@@ -11,16 +11,17 @@ from retrain.bottlenecks import BottleneckStore, cache_path
 from retrain.bottlenecks import transfer as texts
 from retrain.bottlenecks.export import load_export, write_npz, write_parquet, write_texts
 from retrain.bottlenecks.maintain import ALBUM, DOCTOR, CacheStats, check_cache, find_caches, stats_of
-from retrain.bottlenecks.prune import DAMAGED, delete_cache, prune
+from retrain.bottlenecks.prune import DAMAGED, prune
 from retrain.bottlenecks.trial import TOLERANCE, try_out
 from retrain.commandline import Parser
 from retrain.commands.common import add_model_dir, add_photographs, command_parser, photographs_of, read_flags
+from retrain.commands.kept_files import delete_file, named_file, tell_pixels
 from retrain.commands.unpacked import prune_unpacked, tell_unpacked
 from retrain.config import RunConfig
 from retrain.config.inputs import archive_kind
 from retrain.console import Console, printable
 from retrain.dataset import Catalog
-from retrain.errors import CacheError, RetrainError, UsageError, did_you_mean
+from retrain.errors import CacheError, RetrainError, UsageError
 
 ACTIONS = ("stats", "verify", "prune", "export", "import")
 FORMATS = ("npz", "parquet", "text")
@@ -49,7 +50,8 @@ _BELONGS = {
 _DESCRIPTION = """\
 Look after the bottleneck caches.
 
-    cache stats [NAME ...]      what is in each cache file, and what it takes on the disk; which archives lie unpacked
+    cache stats [NAME ...]      what is in each cache file, and what it takes on the disk; which photographs lie
+                                decoded, which archives unpacked
     cache verify [NAME ...]     SQLite's own check and every checksum; with --image_dir also the contents of its files;
                                 with --recompute, imported bottlenecks are computed again. Exit code 5: damage
     cache prune [NAME ...]      takes out what nothing refers to any more, and gives the room back to the disk;
@@ -114,6 +116,7 @@ def _stats(given: argparse.Namespace, console: Console) -> int:
     if not paths:
         console.line(f"no cache in {given.bottleneck_dir}")
     if not given.names:
+        tell_pixels(given.bottleneck_dir, console)
         tell_unpacked(given.bottleneck_dir, console)
     return 0
 
@@ -183,7 +186,7 @@ def _rows_of(path: Path) -> str:
 
 
 def _prune(given: argparse.Namespace, console: Console) -> int:
-    doomed = [_named(given.bottleneck_dir, name) for name in given.delete_cache or ()]
+    doomed = [named_file(given.bottleneck_dir, name) for name in given.delete_cache or ()]
     # Named caches only to delete: the others are not pruned along.
     paths = find_caches(given.bottleneck_dir, given.names) if given.names or not doomed else []
     would, freed = "would free about" if given.dry_run else "freed", 0
@@ -198,24 +201,13 @@ def _prune(given: argparse.Namespace, console: Console) -> int:
         for folder in gone.kept_folders:
             console.line(f"  kept what is known of {folder}, which is not there now (a disk not plugged in?)")
     for path in doomed:
-        size = path.stat().st_size if given.dry_run else delete_cache(path)
+        size = path.stat().st_size if given.dry_run else delete_file(path)
         freed += size
         console.line(f"{path.name}: the whole file; {would} {size:,} bytes")
     if not given.names and not doomed:
         freed += prune_unpacked(given.bottleneck_dir, console, dry_run=given.dry_run)
     console.line(f"{would} {freed:,} bytes in all")
     return 0
-
-
-def _named(bottleneck_dir: str, name: str) -> Path:
-    folder = Path(bottleneck_dir)
-    here = {path.name: path for path in (*folder.glob("*.sqlite"), *folder.glob(f"*{DAMAGED}*"))}
-    path = here.get(name) or here.get(f"{name}.sqlite")
-    if path is None:
-        raise UsageError(
-            f"expected --delete_cache to name a file in {folder}, got {name!r}{did_you_mean(name, [*here])}"
-        )
-    return path
 
 
 def _export(given: argparse.Namespace, console: Console) -> int:

@@ -5,8 +5,8 @@ with an index beside it; index.py writes and reads that index, and lists such fi
 and turns what was decoded: the one resampling between a kept picture and the one that is trained on.
 """
 
-from retrain.pixels.index import KeptPixels, kept_pixels
+from retrain.pixels.index import FOLDER, KeptPixels, kept_pixels
 from retrain.pixels.pictures import Pictures
 from retrain.pixels.store import PixelStore
 
-__all__ = ["KeptPixels", "Pictures", "PixelStore", "kept_pixels"]
+__all__ = ["FOLDER", "KeptPixels", "Pictures", "PixelStore", "kept_pixels"]

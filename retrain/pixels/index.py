@@ -19,6 +19,8 @@ from retrain.images import PREPROCESSING_VERSION, InputSpec, Pixels
 
 # Part of every file's name: raise it when rows or entries are laid out otherwise.
 FORMAT_VERSION = 1
+# Below the folder of the bottlenecks.
+FOLDER = "pixels"
 ROWS_SUFFIX, INDEX_SUFFIX = ".rows", ".index"
 _ENTRY = struct.Struct("<32sII")
 ENTRY_BYTES = _ENTRY.size

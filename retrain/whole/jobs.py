@@ -24,10 +24,10 @@ from retrain.dataset import TESTING, TRAINING
 from retrain.head import Head
 from retrain.images.sky import sky_of
 from retrain.networks import Usual
+from retrain.pixels import FOLDER
 from retrain.trainer.job import Augmentation, Job, Photograph, Settings
 
 Sides = npt.NDArray[np.uint8]
-PIXELS = "pixels"
 # Of fine-tuning; from scratch, each network has its own. On 273 photographs of flowers a rate of 1e-4 was worse than no
 # tuning at all, 1e-3 much worse.
 FINETUNED, WARMUP, WARMUP_SHARE = Usual(10, 32, 2e-5, "adam"), 100, 0.1
@@ -63,7 +63,7 @@ def job_of(config: RunConfig, spec: BackboneSpec, weights: WeightsFile | None, f
         augmentation=Augmentation(**{field.name: getattr(config, field.name) for field in fields(Augmentation)}),
         weights="" if weights is None else str(weights.path),
         weights_sha256="" if weights is None else weights.sha256,
-        pixels=str(Path(config.bottleneck_dir) / PIXELS),
+        pixels=str(Path(config.bottleneck_dir) / FOLDER),
         pixel_cache_mb=config.pixel_cache_mb,
         summaries=config.summaries_dir,
         threads=config.threads,
