@@ -21,7 +21,7 @@ from retrain.report.thumbnails import Pictures, ReadPhotograph, make_pictures
 from retrain.report.training import history_charts
 
 _HERE = Path(__file__).parent
-_SEEN = "Cross-validation makes it: leave --cross_validation_folds at its default of 5."
+_SEEN = "Cross-validation makes it: --cross_validation_folds 5, the default where a new layer is trained."
 _CALIBRATED = "Cross-validation and --calibrate make it: leave both at their defaults."
 _LEARNING = "Run it again with --learning_curve: it says how many more photographs are needed, and of which class."
 _UNKNOWN = "--unknown_false_alarms=0.05, the default, finds it where there are photographs enough to promise that."

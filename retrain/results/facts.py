@@ -20,6 +20,7 @@ from retrain.results.history import history_of
 
 # Points of the fitted curve, and how far past the photographs at hand it is drawn.
 _CURVE, _BEYOND = 40, 8
+_NO_CURVE = "Of a whole network it is not measured: it would have to be trained anew at every size."
 _HEAT = (
     "Run it again with --heat_maps 6 to see what speaks for the six worst mistakes; of any photograph: "
     "python -m label_image --image PHOTOGRAPH --heat_map DIR"
@@ -69,7 +70,7 @@ def facts_of(
         unknown=unknown_of(insight),
         heat=heat,
         heat_sentence=MADE if heat else "",
-        missing={"heat": _HEAT},
+        missing={"heat": _HEAT, **({} if training.network is None else {"learning": _NO_CURVE})},
         history=history_of(training),
     )
 
@@ -115,7 +116,8 @@ def _more_figures(numbers: Numbers) -> tuple[report.Figure, ...]:
     made = []
     if numbers.balanced_accuracy is not None:
         balanced = numbers.balanced_accuracy
-        made.append(report.Figure("Balanced accuracy", f"{100 * balanced.value:.1f} %", balanced.text()))
+        interval = f"{100 * balanced.low:.0f} to {100 * balanced.high:.0f} %"
+        made.append(report.Figure("Balanced accuracy", f"{100 * balanced.value:.1f} %", interval))
     if not math.isnan(numbers.cooled.error):
         cooled = numbers.temperature != 1
         before = f"{numbers.calibration.error:.3f} before the temperature" if cooled else ""
