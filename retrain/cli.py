@@ -113,7 +113,7 @@ def read_config(words: Sequence[str]) -> tuple[RunConfig, list[str]]:
                 values[name] = _convert(given[name], default)
             except ValueError:
                 kind = "a whole number" if isinstance(default, int) else "a number"
-                problems.append(f"expected --{name} to be {kind}, got {given[name]!r}; its default is {default}")
+                problems.append(f"expected --{name} to be {kind}, got {given[name]!r}; its default is {default:g}")
     return RunConfig(**values), problems
 
 

@@ -36,7 +36,7 @@ def test_all_problems_are_listed_at_once_and_nothing_is_written(tmp_path: Path, 
     assert run.stderr.splitlines() == [
         "retrain: 9 problems:",
         "  - unknown flag --colour; did you mean --random_colour?",
-        "  - expected --learning_rate to be a number, got 'fast'; its default is 0.01",
+        "  - expected --learning_rate to be a number, got 'fast'; its default is -1",
         "  - expected --testing_percentage to be 0 to 99, got --testing_percentage=120; see --help for its meaning and default",
         "  - expected --random_crop to be 0 to 100, got --random_crop=101; see --help for its meaning and default",
         "  - cannot write --output_labels=photos: it is a folder, not a file; choose another place",

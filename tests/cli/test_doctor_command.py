@@ -102,5 +102,5 @@ def test_all_that_cannot_be_done_is_listed_and_nothing_is_written(place: Place, 
         assert said in run.stderr
     inside = doctor(place, "--image_dir", photos, "--output_dir", photos / "said")
     assert inside.returncode == 2
-    assert "where every folder is a class" in inside.stderr
+    assert "where every folder is looked into" in inside.stderr
     assert sorted(path.name for path in place.folder.iterdir()) == ["photos"]

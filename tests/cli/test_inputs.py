@@ -112,7 +112,7 @@ def test_a_hostile_archive_is_refused_with_all_other_problems_and_nothing_is_wri
     )
     assert run.stderr.splitlines() == [
         "retrain: 3 problems:",
-        "  - expected --learning_rate above 0, got 0; 0.01 is usual",
+        "  - expected --learning_rate above 0, or -1 for its usual value, got 0",
         f"  - p.tgz: its member '../evil.jpg' leads out of the folder that it is unpacked into, {advice}",
         f"  - p.tgz: its member 'a/1.jpg' is a symbolic link, {advice}",
     ]
