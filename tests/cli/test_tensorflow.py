@@ -14,6 +14,7 @@ from PIL import Image
 
 from retrain.backbones.extractor import FrozenBackbone
 from retrain.backbones.table import find_backbone
+from retrain.backbones.weights import bundled_weights
 from retrain.classifier import Classifier
 from retrain.images import decode_rgb, normalise
 
@@ -108,10 +109,11 @@ def test_features_are_those_of_keras_on_the_same_pixels(
 ) -> None:
     run = python("-c", KERAS_FEATURES, inputs, tmp_path / "keras.npy")
     assert run.returncode == 0, run.stderr
-    backbone = FrozenBackbone(
-        next(trained.place.model_dir.glob("mobilenet_0.50_224-*.tflite")),
-        find_backbone("mobilenet_0.50_224").input_spec,
-    )
+    spec = find_backbone("mobilenet_0.50_224")
+    weights = bundled_weights(spec)  # other tests leave tuned ones in this folder
+    assert weights is not None
+    (converted,) = trained.place.model_dir.glob(f"mobilenet_0.50_224-{weights.sha256[:12]}-*.tflite")
+    backbone = FrozenBackbone(converted, spec.input_spec)
     ours = np.stack([backbone(p.read_bytes()) for p in pictures])
     theirs = np.load(tmp_path / "keras.npy")
     assert ours.shape == theirs.shape == (len(pictures), 512)

@@ -80,13 +80,13 @@ def test_kill_9_at_any_moment_and_again_reaches_the_same_weights(undisturbed, tm
     job, reference, events = undisturbed
     folder = folder_of(job, tmp_path / "job")
     with Child(folder) as child:
-        for _, _event in zip(range(after), child.events(), strict=False):
-            pass
+        # How many checkpoints are on the disk by then depends on the thread that writes them.
+        seen = [event for _, event in zip(range(after), child.events(), strict=False)]
         child.process.kill()
     again = train(folder)
     assert done_of(folder) == done_of(reference)
     assert fsio.sha256_file(folder / "network.npz") == fsio.sha256_file(reference / "network.npz")
-    kept = [event["step"] for event in events[:after] if event["event"] == "checkpoint"]
+    kept = [event["step"] for event in seen if event["event"] == "checkpoint"]
     assert again[0]["from_step"] >= (kept[-1] if kept else 0)
     assert curves(again) == [one for one in curves(events) if one.get("step", -1) > again[0]["from_step"] or (
         "curve" in one and again[0]["from_step"] == 0 and of_kind(again, "rate")
