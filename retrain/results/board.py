@@ -42,7 +42,7 @@ def outcome_of(training: Training, found: Judgement) -> Outcome:
     Returns:
         The outcome.
     """
-    features, config = training.features, asdict(training.config)
+    features = training.features
     return Outcome(
         names=features.catalog.labels,
         paths=[record.path for record in features.catalog.records],
@@ -51,17 +51,25 @@ def outcome_of(training: Training, found: Judgement) -> Outcome:
         scores=_held_out_scores(found, len(features.sha256s)),
         kind="final test" if found.cooled is None else "cross-validated",
         step=training.head.step,
-        settings={**{name: config[name] for name in SHAPING}, **_settled(training)},
+        settings=settings_of(training),
         metrics=_metrics(found),
         summary=_summary(found),
     )
 
 
-def _settled(training: Training) -> dict[str, float | str]:
-    """Name what the flags left to the head, or name by another name."""
+def settings_of(training: Training) -> dict[str, float | str]:
+    """Name the flags that shaped a model, with what became of those that were left to the head.
+
+    Args:
+        training: what the model is made of.
+
+    Returns:
+        Flag -> value.
+    """
+    config = asdict(training.config)
     told, names = training.bundle.training, {"how_many_training_steps": "steps", "train_batch_size": "batch_size"}
     shaped = {name: told[names.get(name, name)] for name in SHAPING if names.get(name, name) in told}
-    return {**shaped, "architecture": training.bundle.architecture}
+    return {**{name: config[name] for name in SHAPING}, **shaped, "architecture": training.bundle.architecture}
 
 
 def _held_out_scores(found: Judgement, count: int) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from retrain.evaluate import LabelNumbers
 from retrain.publish import Training, labels_text
 from retrain.publish.card import escaped
 from retrain.results import Discovery, lay_out
-from retrain.results.board import SHAPING
+from retrain.results.board import settings_of
 from retrain.results.facts import class_numbers_of, copies_of, origin_of, unknown_of
 from retrain.several.judging import LabelJudgement
 from retrain.summaries.results import Outcome, Several
@@ -68,7 +68,7 @@ def outcome_of_labels(training: Training, found: LabelJudgement) -> Outcome:
     Returns:
         The outcome.
     """
-    catalog, config = training.features.catalog, asdict(training.config)
+    catalog = training.features.catalog
     scores, guesses = _held_out(found, catalog.labels)
     return Outcome(
         names=catalog.labels,
@@ -78,7 +78,7 @@ def outcome_of_labels(training: Training, found: LabelJudgement) -> Outcome:
         scores=scores,
         kind="final test" if found.crossed is None else "cross-validated",
         step=training.head.step,
-        settings={**{name: config[name] for name in SHAPING}, "head": "logistic", "multi_label": True},
+        settings={**settings_of(training), "head": "logistic", "multi_label": True},
         metrics=_metrics(found),
         summary=_summary(found),
         several=Several(found.truth, [catalog.label_text(record) for record in catalog.records], guesses),
