@@ -1,8 +1,18 @@
-"""``python -m label_image``: names a photograph with a trained model; see retrain/label.py."""
+"""``python -m label_image``: names a photograph with a trained model; see retrain/label/."""
 
-import sys
+import signal
 
-from retrain.label import main
+
+def main() -> None:
+    """Be the command, from the first moment to the last."""
+    # Until there is something to lose or to say, Ctrl-C just ends the process; before all other imports, out of which
+    # Python's own exception would come as a traceback.
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from retrain.interrupts import program
+
+    program("retrain.label")
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

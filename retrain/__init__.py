@@ -4,6 +4,8 @@ The map, in the order in which the data flows; a module imports only from rooms 
 
     errors        every error raised on purpose, and its exit code
     fsio          every write to disk: temporary file, fsync, rename; locks
+    leash         child processes that end with the one that started them
+    interrupts    Ctrl-C and SIGTERM: unwound in good order, and soon over for certain
     threads       work in a pool of threads, its answers in order
     storage       photographs wherever they lie: a path, or a URL that fsspec opens
     console       what a person sees: log lines and progress
@@ -14,6 +16,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     pixels        decoded photographs, kept: what a whole network is trained on, epoch after epoch
     getting       photographs got: from addresses, or sorted by their names, into class folders
     distortions   what is drawn for distorted training, and how a picture is made from it
+    extraction    what an engine is asked, and what it answers
     litert        opens LiteRT models
     sandbox       runs a model that may do more than calculate, in a process that may not
     graphs        frozen graphs as data: what is allowed, what they are

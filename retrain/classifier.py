@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -17,7 +17,7 @@ from PIL import Image
 
 from retrain.bundle import Bundle
 from retrain.errors import ImageError, ModelError
-from retrain.images import LIMITS, Floats, Pixels, decode_rgb, normalise, pixels_of, read_image_file
+from retrain.images import LIMITS, Floats, ImageLimits, Pixels, decode_rgb, normalise, pixels_of, read_image_file
 from retrain.litert import usable_cores
 from retrain.threads import in_order
 
@@ -289,14 +289,18 @@ class Classifier:
             image = Image.fromarray(image)
         if not isinstance(image, Image.Image):
             raise TypeError(f"expected a path, bytes, a uint8 array or a Pillow image, got {type(image).__name__}")
-        return pixels_of(image, spec) if self._resize != TF1 else self._decoded(_lossless(image))
-
-    def _decoded(self, data: bytes) -> Pixels | Floats:
         if self._resize != TF1:
-            return decode_rgb(data, self.bundle.input_spec)
+            return pixels_of(image, spec)
+        # Trap: a picture that keeps the limits is larger as a BMP than a file may be.
+        data = _lossless(image)
+        return self._decoded(data, replace(LIMITS, max_bytes=len(data)))
+
+    def _decoded(self, data: bytes, limits: ImageLimits = LIMITS) -> Pixels | Floats:
+        if self._resize != TF1:
+            return decode_rgb(data, self.bundle.input_spec, limits)
         from retrain.images.tf1 import decode_tf1
 
-        return decode_tf1(data, self.bundle.input_spec)
+        return decode_tf1(data, self.bundle.input_spec, limits)
 
 
 def _lossless(picture: Image.Image) -> bytes:
@@ -305,5 +309,5 @@ def _lossless(picture: Image.Image) -> bytes:
     try:
         picture.convert("RGB").save(file, "BMP")
     except Exception as error:  # as in decode_rgb: one opened from a damaged file is decoded only here
-        raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
+        raise ImageError("damaged", f"{picture.format or 'picture'}: {str(error) or type(error).__name__}") from error
     return file.getvalue()

@@ -51,7 +51,7 @@ EPILOG = """\
 Flags may be written --image_dir or --image-dir, --flag value or --flag=value; a switch is on with --flag, off with
 --no-flag. Exit codes: 0 done, 2 something asked for cannot be done, 3 images cannot be read, 4 no weights, 5 cache,
 6 model file, 7 numbers that are not finite, 8 an export that answers otherwise, 9 some photographs could not be had,
-130 Ctrl-C, 143 SIGTERM."""
+130 Ctrl-C, 141 nobody reads the output any more, 143 SIGTERM."""
 
 
 def flag_table() -> list[tuple[str, Any, Flag]]:
@@ -138,12 +138,16 @@ def main(words: Sequence[str] | None = None) -> int:
             from retrain import commands
 
             code[0] = commands.main(words, Console())
-            return code[0]
-        config, problems = read_config(words)
-        from retrain.outset import find_problems
-        from retrain.run import run  # here, so that --help answers at once
-
-        if problems:
-            raise UsageError(problems + find_problems(config)[0])
-        run(config, Console())
+        else:
+            _train(words)
     return code[0]
+
+
+def _train(words: Sequence[str]) -> None:
+    config, problems = read_config(words)
+    from retrain.outset import find_problems
+    from retrain.run import run  # here, so that --help answers at once
+
+    if problems:
+        raise UsageError(problems + find_problems(config)[0])
+    run(config, Console())

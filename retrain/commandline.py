@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from retrain.console import printable
-from retrain.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, RetrainError, UsageError, did_you_mean
+from retrain.errors import EXIT_PIPE, RetrainError, UsageError, did_you_mean
+from retrain.interrupts import CODES, Interrupts, Terminated
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,15 +72,10 @@ def _unknown_word(word: str, legal: list[str]) -> str:
     return f"unknown flag {name}{did_you_mean(name, legal) or '; see --help'}"
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
 CACHED = "what was cached is kept, the same command goes on from there"
+_ENDED: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+# A terminal shows ^C where the cursor is.
+_LINE_BREAK: dict[int, str] = {signal.SIGINT: "\n", signal.SIGTERM: ""}
 
 
 @contextlib.contextmanager
@@ -94,27 +90,64 @@ def exit_codes(program: str, kept: str = CACHED) -> Iterator[list[int]]:
         A list that holds the exit code afterwards.
     """
     code = [0]
-    with contextlib.suppress(ValueError):  # not in the main thread: signals are somebody else's there
-        signal.signal(signal.SIGTERM, _raise_terminated)
     for stream in (sys.stdout, sys.stderr):
         # A pipe on Windows is cp1252, whatever the folders are called: escape what it lacks instead of ending the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    with Interrupts(lambda number: f"{program}: {_ENDED[number]} at once; {kept}"):
+        try:
+            with _pipes(code), _sentences(program, code):
+                yield code
+        except (KeyboardInterrupt, Terminated) as reason:
+            number = signal.SIGINT if isinstance(reason, KeyboardInterrupt) else signal.SIGTERM
+            code[0] = CODES[number]
+            with _pipes(code):
+                print(f"{_LINE_BREAK[number]}{program}: {_ENDED[number]}; {kept}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _pipes(code: list[int]) -> Iterator[None]:
+    """End quietly where the reader of a pipe has read enough, as `| head` has."""
     try:
-        yield code
+        try:
+            yield
+        except SystemExit:  # of --help
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
+    except BrokenPipeError:
+        broken = [stream for stream in (sys.stdout, sys.stderr) if _is_broken(stream)]
+        if not broken:
+            raise  # a pipe of our own
+        code[0] = code[0] or EXIT_PIPE
+        for stream in broken:
+            # Python would complain once more when it flushes at exit.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+        broken = select.poll()
+        broken.register(stream.fileno(), 0)  # nothing asked for: only what is wrong is told
+        return bool(broken.poll(0))
+    except BrokenPipeError:
+        return True
+    except (AttributeError, OSError, ValueError):  # Windows has no poll; a stream of Python's own has no number
+        return False
+
+
+@contextlib.contextmanager
+def _sentences(program: str, code: list[int]) -> Iterator[None]:
+    try:
+        yield
     except RetrainError as error:
         code[0] = error.exit_code
         _complain(program, error)
-    except KeyboardInterrupt:
-        code[0] = EXIT_INTERRUPTED
-        print(f"\n{program}: interrupted; {kept}", file=sys.stderr)
-    except _Terminated:
-        code[0] = EXIT_TERMINATED
-        print(f"{program}: terminated; {kept}", file=sys.stderr)
     except BrokenPipeError:
-        # `| head` has read enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
     except OSError as error:
         code[0] = RetrainError.exit_code
         print(

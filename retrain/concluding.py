@@ -158,10 +158,10 @@ def save_and_judge(
         saving = pool.submit(save_model, training, worker, held)
         try:
             found, shown = judge_it()
+            saved = saving.result()
         except BaseException:
             worker.close()  # what is waiting for it need not be waited for
             raise
-        saved = saving.result()
     held.release(console)
     return saved, found, shown
 
@@ -189,7 +189,10 @@ def conclude(taught: Taught, split: Split, near: Pairs, worker: TensorFlowWorker
     told = discovery.insight.bundle_fields()
     bundle = replace(taught.bundle, unknown=told["unknown"], sets=told["sets"])
     files = discovery.files()
-    training = Training(config, backbone, features, split, taught.table, taught.head, bundle, files, taught.network)
+    noted = {"insight": discovery.insight.facts(features.catalog.labels)}
+    training = Training(
+        config, backbone, features, split, taught.table, taught.head, bundle, files, taught.network, noted
+    )
 
     def judge_it() -> tuple[Judgement, tuple[str, ...]]:
         found = judge(training, taught.material, taught.recipe, taught.crossed, console)

@@ -10,7 +10,7 @@
     ├── ParityError       8  an export does not answer as the model it was made from; it is not kept
     └── PartError         9  all was done but for some photographs, whose rows say why; what was written is whole
 
-130 is Ctrl-C and 143 is SIGTERM, as the shell has them.
+130 is Ctrl-C, 143 is SIGTERM, and 141 is a reader that went away before all was written, as the shell has them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from typing import Self
 
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 EXIT_TERMINATED = 143
 
 

@@ -28,9 +28,10 @@ from retrain.config import DISTORTIONS, RunConfig
 from retrain.console import Console
 from retrain.dataset import TRAINING, Catalog, Split
 from retrain.distortions import UNDISTORTED, Distortion
-from retrain.engines import LocalEngine, RayEngine
+from retrain.engines import LocalEngine, RayEngine, SeparateEngine
 from retrain.exporters.drift import measure_drift
 from retrain.exporters.parity import read_pixels
+from retrain.extraction import Describable
 from retrain.head import Head
 from retrain.litert import usable_cores
 from retrain.publish import add_metrics, beside
@@ -62,6 +63,7 @@ def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, cons
     ):
         engine = engine_of(config, extract_one)
         damage = mend(store) if config.verify_cache else []
+        journal.tell_room(store, len(catalog.records), console)
         features = collect_features(
             catalog,
             store,
@@ -191,4 +193,7 @@ def engine_of(config: RunConfig, extract_one: ExtractFunction) -> Engine:
     """
     if config.engine == "ray":
         return RayEngine(extract_one, config.ray_address, config.threads)
-    return LocalEngine(extract_one, threads_for(config.precision, config.threads))
+    threads = threads_for(config.precision, config.threads)
+    if isinstance(extract_one, Describable):
+        return SeparateEngine(extract_one, threads)
+    return LocalEngine(extract_one, threads)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from retrain.backbones import PreparedBackbone
 from retrain.bottlenecks import BottleneckStore, Features, Rows, Views, count_reasons
 from retrain.bottlenecks.memory import MIB, features_bytes
+from retrain.bottlenecks.room import shortage
 from retrain.console import Console, printable
 from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split
 from retrain.dataset.layout import layout_note
@@ -70,6 +71,19 @@ def tell_backbone(backbone: PreparedBackbone, console: Console) -> None:
     """
     weights = backbone.weights
     console.line(f"Backbone {backbone.spec.name}, {weights.source} weights, SHA-256 {weights.sha256}")
+
+
+def tell_room(store: BottleneckStore, photographs: int, console: Console) -> None:
+    """Warn where the disk has no room for what a run will keep; it may end before it is full, so it is tried.
+
+    Args:
+        store: the cache.
+        photographs: of the run.
+        console: where to say it.
+    """
+    words = shortage(store.path, max(0, photographs - len(store.known_hashes())), store.width)
+    if words:
+        console.warn(words)
 
 
 def tell_features(features: Features, store: BottleneckStore, skipped_list: str, console: Console) -> None:

@@ -245,6 +245,7 @@ def _write(training: Training, found: Judgement) -> None:
         },
         "learning_curve": found.growth,
         **({} if training.network is None else {"network": _network_facts(training.network)}),
+        **training.noted,
     }
     write_metrics(beside(config.output_graph, ".metrics.json"), facts)
     table = predictions_csv(features.catalog, features.sha256s, training.split, found.scores, found.cooled)

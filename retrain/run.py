@@ -139,7 +139,8 @@ def finish_several(
     discovery = discover_labels(config, features, split, head)
     told = discovery.insight.bundle_fields()
     bundle = replace(bundle, unknown=told["unknown"], thresholds=thresholds)
-    training = Training(config, backbone, features, split, table, head, bundle, discovery.files())
+    noted = {"insight": discovery.insight.facts(features.catalog.labels)}
+    training = Training(config, backbone, features, split, table, head, bundle, discovery.files(), noted=noted)
 
     def judge_it() -> tuple[LabelJudgement, tuple[str, ...]]:
         found = judge_labels(training, crossed, console)
@@ -172,7 +173,7 @@ def draw_split(
     near: Pairs,
 ) -> Split:
     """Give each photograph that could be read its side, by the flags of the split."""
-    request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage)
+    request = SplitRequest(config.split_rule, config.validation_percentage, config.testing_percentage, config.folds)
     plan = plan_of(config, catalog, kept, sha256s)
     if config.group_by == "exif_date":
         plan = with_days(plan, kept, days_of(kept))

@@ -62,6 +62,18 @@ def is_url(path: str | Path) -> bool:
     return isinstance(path, str) and _URL.match(path) is not None
 
 
+def is_of_this_process(path: str) -> bool:
+    """Tell what no other process can read.
+
+    Args:
+        path: a path or URL.
+
+    Returns:
+        Whether it lies in fsspec's file system in this process's memory.
+    """
+    return path.lower().startswith("memory://")
+
+
 def driver_problem(url: str) -> str | None:
     """Say what is missing to open a URL, without opening it.
 

@@ -8,6 +8,6 @@ _HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry or ".").resolve() != _HERE)]
 
 if __name__ == "__main__":
-    from retrain.label import main
+    from label_image import main
 
-    sys.exit(main())
+    main()

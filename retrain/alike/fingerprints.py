@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retrain.errors import ImageError
-from retrain.images import LIMITS, Floats, Pixels, SkyStretch, decode_upright, deep_format, resize_rgb
+from retrain.images import LIMITS, Floats, ImageLimits, Pixels, SkyStretch, decode_upright, deep_format, resize_rgb
 from retrain.images.deep import deep_as_bmp
 from retrain.images.opening import with_image
 
@@ -137,10 +137,16 @@ def fingerprint(data: bytes, sky: SkyStretch | None = None) -> Fingerprint:
         ImageError: the bytes are not an image that is read, are damaged, or pass a limit.
     """
     if sky is not None and (deep := deep_format(data)):
-        plain = fingerprint(deep_as_bmp(data, sky, LIMITS))
-        return replace(plain, sha256=hashlib.sha256(data).digest(), format=deep, file_bytes=len(data))
-    header = with_image(data, LIMITS, _header)
-    colours = resize_rgb(decode_upright(data, MEASURED, MEASURED), MEASURED, MEASURED)
+        plain = deep_as_bmp(data, sky, LIMITS)
+        # Trap: a picture that keeps the limits is larger as a BMP than a file may be.
+        found = _measured(plain, replace(LIMITS, max_bytes=len(plain)))
+        return replace(found, sha256=hashlib.sha256(data).digest(), format=deep, file_bytes=len(data))
+    return _measured(data, LIMITS)
+
+
+def _measured(data: bytes, limits: ImageLimits) -> Fingerprint:
+    header = with_image(data, limits, _header)
+    colours = resize_rgb(decode_upright(data, MEASURED, MEASURED, limits), MEASURED, MEASURED)
     grey: Floats = colours.astype(np.float32) @ _GREY
     step = MEASURED // THUMBNAIL
     small = grey.reshape(THUMBNAIL, step, THUMBNAIL, step).mean(axis=(1, 3))

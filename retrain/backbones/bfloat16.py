@@ -12,21 +12,24 @@ from __future__ import annotations
 import contextlib
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
-from retrain.backbones.extractor import FrozenBackbone
+from retrain import leash
+from retrain.backbones.extractor import FrozenBackbone, parts
 from retrain.backbones.prepare import PreparedBackbone, child_environment
 from retrain.distortions import UNDISTORTED, Distortion
 from retrain.errors import NumericalError, RetrainError
-from retrain.images import Floats, Pixels, normalise
+from retrain.extraction import Description
+from retrain.images import Floats, InputSpec, Pixels, normalise
 
 # oneDNN chooses its kernels by shape, so that every batch has this one, filled up with zeros where photographs are few:
 # then a vector cannot depend on which others were computed with it (tests/cli/test_bfloat16_run.py compares them).
@@ -42,6 +45,28 @@ _GREETINGS = (b"I0000 ", b"WARNING: All log messages before absl::InitializeLog(
 _REMEDY = "run again with --precision float32"
 
 
+@dataclass(frozen=True)
+class FrozenFiles:
+    """What is needed of a prepared backbone.
+
+    Args:
+        tflite: its LiteRT file.
+        graph: its frozen graph.
+        input_spec: size and scaling of its input.
+        feature_width: length of its vector.
+    """
+
+    tflite: Path
+    graph: Path
+    input_spec: InputSpec
+    feature_width: int
+
+    @classmethod
+    def of(cls, backbone: PreparedBackbone) -> Self:
+        """Take it from one."""
+        return cls(backbone.tflite, backbone.graph, backbone.spec.input_spec, backbone.spec.feature_width)
+
+
 class Bfloat16Backbone(FrozenBackbone):
     """Turns photographs into bottleneck vectors in bfloat16; may be called from any number of threads.
 
@@ -53,9 +78,23 @@ class Bfloat16Backbone(FrozenBackbone):
         distortion: what ``views`` draws from; by default nothing is distorted.
     """
 
-    def __init__(self, backbone: PreparedBackbone, threads: int, distortion: Distortion = UNDISTORTED) -> None:
-        super().__init__(backbone.tflite, backbone.spec.input_spec, distortion)
-        self._batches = _Batches(backbone, threads)
+    def __init__(
+        self, backbone: PreparedBackbone | FrozenFiles, threads: int, distortion: Distortion = UNDISTORTED
+    ) -> None:
+        files = backbone if isinstance(backbone, FrozenFiles) else FrozenFiles.of(backbone)
+        super().__init__(files.tflite, files.input_spec, distortion)
+        self._files, self._threads = files, threads
+        self._batches = _Batches(files, threads)
+
+    def description(self) -> Description:
+        """Say how another process of this machine makes the same extractor.
+
+        Returns:
+            Who makes it, and of what.
+        """
+        files = self._files
+        own = {"graph": str(files.graph.absolute()), "width": files.feature_width, "threads": self._threads}
+        return Description(f"{__name__}:described", {**super().description().arguments, **own})
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +126,8 @@ class Bfloat16Backbone(FrozenBackbone):
 class _Batches:
     """Gathers pictures of many threads into batches; a thread of its own hands them to the child, one at a time."""
 
-    def __init__(self, backbone: PreparedBackbone, threads: int) -> None:
-        self._backbone, self._threads = backbone, threads
+    def __init__(self, files: FrozenFiles, threads: int) -> None:
+        self._files, self._threads = files, threads
         self._asked: queue.Queue[tuple[Floats, Future[Floats]] | None] = queue.Queue()
         self._lock = threading.Lock()
         self._child: _Child | None = None
@@ -101,7 +140,7 @@ class _Batches:
             if self._over is not None:
                 raise self._over
             if self._child is None:
-                self._child = _Child(self._backbone, self._threads)
+                self._child = _Child(self._files, self._threads)
                 threading.Thread(target=self._serve, args=(self._child,), name="bfloat16", daemon=True).start()
             self._asked.put((picture, answer))
         try:
@@ -165,14 +204,15 @@ class _Batches:
 class _Child:
     """The process that calculates: batches in, vectors out, both of a fixed size."""
 
-    def __init__(self, backbone: PreparedBackbone, threads: int) -> None:
-        spec = backbone.spec
-        self._shape = (BATCH, spec.input_spec.height, spec.input_spec.width, 3)
-        self._answer = (BATCH, spec.feature_width)
+    def __init__(self, files: FrozenFiles, threads: int) -> None:
+        spec = files.input_spec
+        self._shape = (BATCH, spec.height, spec.width, 3)
+        self._answer = (BATCH, files.feature_width)
         module = "retrain.backbones.bfloat16_child"
-        words = [str(backbone.graph), *map(str, self._shape[:3]), str(spec.feature_width), str(threads)]
+        words = [str(files.graph), *map(str, self._shape[:3]), str(files.feature_width), str(threads)]
+        command = leash.child(module, *words)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *words],
+            command.words, pass_fds=command.descriptors,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=child_environment(),
         )  # fmt: skip
         self._said: deque[str] = deque(maxlen=8)
@@ -217,6 +257,22 @@ class _Child:
         for line in self._pipe("stderr"):
             if not line.startswith(_GREETINGS):
                 self._said.append(line.decode(errors="replace").rstrip())
+
+
+def described(graph: str, width: int, threads: int, **frozen: Any) -> Bfloat16Backbone:  # noqa: ANN401
+    """Make an extractor of its description.
+
+    Args:
+        graph: path of the frozen graph.
+        width: length of its vector.
+        threads: cores to calculate with.
+        frozen: what extractor.describe wrote.
+
+    Returns:
+        The extractor.
+    """
+    tflite, input_spec, distortion = parts(**frozen)
+    return Bfloat16Backbone(FrozenFiles(tflite, Path(graph), input_spec, width), threads, distortion)
 
 
 def threads_for(precision: str, threads: int) -> int:

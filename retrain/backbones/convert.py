@@ -20,7 +20,7 @@ from retrain import fsio, networks
 from retrain.backbones.savedweights import read_saved_weights
 from retrain.backbones.slim import read_slim_mobilenet
 from retrain.backbones.table import BackboneSpec, find_backbone
-from retrain.errors import RetrainError, WeightsError
+from retrain.errors import NumericalError, RetrainError, WeightsError
 from retrain.graphs.checked import BOTTLENECK_NODE, INPUT_NODE
 from retrain.graphs.compat import strip_for_1_15
 from retrain.graphs.foreign import describe_graph
@@ -162,6 +162,7 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
 
     Raises:
         WeightsError: the weights do not fit the architecture.
+        NumericalError: a weight is not a finite number.
     """
     model = build_untrained(spec)
     try:
@@ -176,6 +177,11 @@ def build(spec: BackboneSpec, weights: Path) -> Any:  # noqa: ANN401 - a keras.M
         settle_normalization(model)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{weights} does not hold the weights of {spec.name}: {error}") from error
+    import numpy as np
+
+    if bad := sum(not np.isfinite(array).all() for array in model.get_weights()):
+        wrong = f"expected finite numbers in {weights}, got NaN or infinity in {bad} of its arrays"
+        raise NumericalError(f"{wrong}; nothing was converted: get the file again, or give an earlier one")
     return model
 
 

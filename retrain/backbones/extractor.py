@@ -6,15 +6,19 @@ and a vector does not depend on which others were computed with it.
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from retrain.distortions import UNDISTORTED, Distortion, apply
 from retrain.errors import NumericalError
-from retrain.images import LIMITS, Floats, InputSpec, Pixels, decode_rgb, decode_upright, normalise
+from retrain.extraction import Description
+from retrain.images import LIMITS, Floats, InputSpec, Pixels, SkyStretch, decode_rgb, decode_upright, normalise
 from retrain.litert import OpenModel, open_model
 
 
@@ -28,13 +32,28 @@ class FrozenBackbone:
     """
 
     def __init__(self, tflite: Path, input_spec: InputSpec, distortion: Distortion = UNDISTORTED) -> None:
-        self._content = tflite.read_bytes()
+        self._tflite = tflite
         self._input_spec = input_spec
         self._distortion = distortion
         self._local = threading.local()
 
+    @functools.cached_property
+    def _content(self) -> bytes:
+        # Read where it is used: who hands the work to another process does not hold it.
+        return self._tflite.read_bytes()
+
+    def description(self) -> Description:
+        """Say how another process of this machine makes the same extractor.
+
+        Returns:
+            Who makes it, and of what.
+        """
+        return Description(f"{__name__}:described", describe(self._tflite, self._input_spec, self._distortion))
+
     def __getstate__(self) -> dict[str, object]:
-        # For workers in other processes: an open interpreter belongs to its thread, and is opened anew there.
+        # For workers in other processes: an open interpreter belongs to its thread, and is opened anew there. They may
+        # be on other machines, which have no such file.
+        _ = self._content
         return {name: value for name, value in self.__dict__.items() if name != "_local"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -98,3 +117,47 @@ class FrozenBackbone:
             self._local.model = open_model(self._content)
         model: OpenModel = self._local.model
         return model
+
+
+def describe(tflite: Path, input_spec: InputSpec, distortion: Distortion) -> dict[str, Any]:
+    """Write down what an extractor is made of.
+
+    Args:
+        tflite: the converted backbone.
+        input_spec: size and scaling of its input.
+        distortion: what views are drawn from.
+
+    Returns:
+        What JSON can hold.
+    """
+    return {"tflite": str(tflite.absolute()), "input_spec": asdict(input_spec), "distortion": asdict(distortion)}
+
+
+def parts(
+    tflite: str, input_spec: Mapping[str, Any], distortion: Mapping[str, Any]
+) -> tuple[Path, InputSpec, Distortion]:
+    """Read what describe wrote.
+
+    Args:
+        tflite: path of the converted backbone.
+        input_spec: fields of an InputSpec.
+        distortion: fields of a Distortion.
+
+    Returns:
+        What describe was given.
+    """
+    sky = input_spec["sky"]
+    stretch = None if sky is None else SkyStretch(**sky)
+    return Path(tflite), InputSpec(**{**input_spec, "sky": stretch}), Distortion(**distortion)
+
+
+def described(**described_as: Any) -> FrozenBackbone:  # noqa: ANN401
+    """Make an extractor of its description.
+
+    Args:
+        described_as: what describe wrote.
+
+    Returns:
+        The extractor.
+    """
+    return FrozenBackbone(*parts(**described_as))

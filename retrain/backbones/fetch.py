@@ -7,18 +7,16 @@ the file that is a part of. Only if the server still has that version is it gone
 from __future__ import annotations
 
 import errno
-import json
-import os
 import re
 import shutil
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from retrain import fsio
+from retrain.backbones.part import Job
 from retrain.console import Console, printable
 from retrain.errors import WeightsError
 
@@ -63,29 +61,6 @@ class _BrokenError(Exception):
         super().__init__(text)
 
 
-@dataclass(frozen=True)
-class _Job:
-    url: str
-    target: Path
-    console: Console
-    checksum: str
-    timeout_s: float
-    max_bytes: int
-    magic: bytes
-
-    @property
-    def part(self) -> Path:
-        return self.target.with_name(self.target.name + ".part")
-
-    @property
-    def sidecar(self) -> Path:
-        return self.target.with_name(self.target.name + ".part.json")
-
-    def discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.sidecar.unlink(missing_ok=True)
-
-
 def fetch(
     url: str,
     target: Path,
@@ -114,7 +89,7 @@ def fetch(
         FetchError: it could not be had, is not what was expected, or could not be written.
         RetrainError: another process has been fetching it for an hour.
     """
-    job = _Job(url, target, console, checksum.lower(), timeout_s, max_bytes, magic or b"")
+    job = Job(url, target, console, checksum.lower(), timeout_s, max_bytes, magic or b"")
     if not url.lower().startswith(("http://", "https://")):
         raise FetchError(f"{url}: expected an address that begins with https:// or http://")
     try:
@@ -125,7 +100,7 @@ def fetch(
         raise FetchError(f"{url}: {_disk_trouble(job, error)}") from error
 
 
-def _fetch_locked(job: _Job) -> None:
+def _fetch_locked(job: Job) -> None:
     try:
         _download(job)
         _check_whole(job)
@@ -133,10 +108,10 @@ def _fetch_locked(job: _Job) -> None:
         job.discard()
         raise
     fsio.move(job.part, job.target)
-    job.sidecar.unlink(missing_ok=True)
+    fsio.remove(job.sidecar)
 
 
-def _download(job: _Job) -> None:
+def _download(job: Job) -> None:
     """Try until the part is complete. A server that was never reached is asked once: the machine may be offline."""
     reached = False
     for pause_s in (*_PAUSES_S, None):
@@ -150,36 +125,30 @@ def _download(job: _Job) -> None:
             time.sleep(pause_s)
 
 
-def _kept(job: _Job) -> str:
-    have = _part_bytes(job) if _validator_of_part(job) else 0
+def _kept(job: Job) -> str:
+    have = job.trusted_bytes() if job.validator() else 0
     return f"; the {have} bytes that came are kept, run again to go on from there" if have else ""
 
 
-def _try_once(job: _Job) -> None:
-    validator = _validator_of_part(job)
-    have = _part_bytes(job) if validator else 0
+def _try_once(job: Job) -> None:
+    validator = job.validator()
+    have = job.trusted_bytes() if validator else 0
     with _open(job, have, validator) as answer:
         total = _total_bytes(job, answer, have, validator)
         have = have if answer.status == 206 else 0
         _check_room(job, total, have)
         with fsio.open_partial(job.part) as file:
+            file.truncate(have)
             if not have:
-                file.truncate(0)
-                fsio.write_text(job.sidecar, json.dumps({"url": job.url, "validator": _validator(answer.headers)}))
-            _receive(job, answer, file, have, total)
-
-
-def _part_bytes(job: _Job) -> int:
-    return job.part.stat().st_size if job.part.is_file() else 0
-
-
-def _validator_of_part(job: _Job) -> str:
-    """Name the version of the file that the part is of, or "" where it cannot be gone on from."""
-    try:
-        facts = json.loads(job.sidecar.read_text(encoding="utf-8"))
-        return str(facts["validator"]) if facts["url"] == job.url else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+                validator = _validator(answer.headers)
+                job.note(validator, 0)
+            try:
+                _receive(job, answer, file, have, total)
+            except BaseException:
+                fsio.sync(file)
+                job.note(validator, job.size())
+                raise
+            fsio.sync(file)
 
 
 def _validator(headers: Message) -> str:
@@ -207,7 +176,7 @@ def _opener() -> OpenerDirector:
     return opener
 
 
-def _open(job: _Job, have: int, validator: str) -> HTTPResponse:
+def _open(job: Job, have: int, validator: str) -> HTTPResponse:
     from http.client import HTTPException, InvalidURL
     from urllib.error import HTTPError, URLError
     from urllib.request import Request
@@ -230,7 +199,7 @@ def _open(job: _Job, have: int, validator: str) -> HTTPResponse:
     return answer
 
 
-def _refusal(job: _Job, error: HTTPError) -> Exception:
+def _refusal(job: Job, error: HTTPError) -> Exception:
     said = printable(" ".join(f"{error.code} {error.reason}".split()))
     if error.code == 416:  # the part is longer than the file
         job.discard()
@@ -242,7 +211,7 @@ def _refusal(job: _Job, error: HTTPError) -> Exception:
     return FetchError(f"{job.url}: expected the file, got {said}{_ADVICE.get(error.code, '')}")
 
 
-def _network_trouble(job: _Job, reason: object) -> str:
+def _network_trouble(job: Job, reason: object) -> str:
     if isinstance(reason, socket.gaierror):
         return "its server's name (or the proxy's) could not be resolved; check the network and HTTPS_PROXY"
     if isinstance(reason, ConnectionRefusedError):
@@ -253,7 +222,7 @@ def _network_trouble(job: _Job, reason: object) -> str:
     return f"expected the file, but the connection failed: {printable(str(reason) or type(reason).__name__)}"
 
 
-def _total_bytes(job: _Job, answer: HTTPResponse, have: int, validator: str) -> int | None:
+def _total_bytes(job: Job, answer: HTTPResponse, have: int, validator: str) -> int | None:
     """Read from an answer how large the whole file is, None where it does not say."""
     if answer.status == 200:
         total = answer.length
@@ -279,7 +248,7 @@ def _total_of_rest(answer: HTTPResponse, have: int, validator: str) -> int | Non
     return total if fits else None
 
 
-def _check_room(job: _Job, total: int | None, have: int) -> None:
+def _check_room(job: Job, total: int | None, have: int) -> None:
     free = shutil.disk_usage(job.target.parent).free
     if total is not None and total - have > free:
         raise FetchError(
@@ -288,7 +257,7 @@ def _check_room(job: _Job, total: int | None, have: int) -> None:
         )
 
 
-def _receive(job: _Job, answer: HTTPResponse, file: BinaryIO, have: int, total: int | None) -> None:
+def _receive(job: Job, answer: HTTPResponse, file: BinaryIO, have: int, total: int | None) -> None:
     title = f"Fetching {job.target.name}" + (" (the rest)" if have else "")
     start = have
     with job.console.stage(title, _megabytes(total - have) if total else 0, "MB") as advance:
@@ -302,13 +271,11 @@ def _receive(job: _Job, answer: HTTPResponse, file: BinaryIO, have: int, total: 
                 raise _ContentError(f"{job.url}: expected at most {total or job.max_bytes} bytes, got more")
             if advance_mb:
                 advance(advance_mb)
-    file.flush()
-    os.fsync(file.fileno())
     if total is not None and have < total:
         raise _BrokenError(f"expected {total} bytes, got {have} before the connection broke", reached=True)
 
 
-def _chunks(job: _Job, answer: HTTPResponse) -> Iterator[bytes]:
+def _chunks(job: Job, answer: HTTPResponse) -> Iterator[bytes]:
     from http.client import HTTPException
 
     try:
@@ -322,7 +289,7 @@ def _megabytes(count: int) -> int:
     return -(-count // _MB)
 
 
-def _check_start(job: _Job, file: BinaryIO, headers: Message) -> None:
+def _check_start(job: Job, file: BinaryIO, headers: Message) -> None:
     file.seek(0)
     start = file.read(len(job.magic))
     if not job.magic.startswith(start):
@@ -330,15 +297,15 @@ def _check_start(job: _Job, file: BinaryIO, headers: Message) -> None:
         raise _ContentError(f"{job.url}: expected a file that begins with {job.magic!r}, got {came}")
 
 
-def _check_whole(job: _Job) -> None:
-    if _part_bytes(job) < max(1, len(job.magic)):
-        raise _ContentError(f"{job.url}: expected a file, got {_part_bytes(job)} bytes")
+def _check_whole(job: Job) -> None:
+    if job.size() < max(1, len(job.magic)):
+        raise _ContentError(f"{job.url}: expected a file, got {job.size()} bytes")
     fault = fsio.checksum_fault(job.part, job.checksum)
     if fault:
         raise _ContentError(f"{job.url}: {fault}; it was not kept, try again")
 
 
-def _disk_trouble(job: _Job, error: OSError) -> str:
+def _disk_trouble(job: Job, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"expected room for it in {job.target.parent}, but the disk is full; make room and run again{_kept(job)}"
     return f"expected to write {job.target}, but: {error.strerror or error}"

@@ -8,7 +8,6 @@ of their own, once. Later runs read the module's hash and open the converted fil
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -159,9 +158,9 @@ def _fetched(request: HubRequest, console: Console) -> Path:
 
 def _sweep(cached: Path) -> None:
     """Remove what a killed fetch left; tensorflow_hub would wait ten minutes for its lock. Our own is held."""
-    cached.with_name(f"{cached.name}.lock").unlink(missing_ok=True)
+    fsio.remove(cached.with_name(f"{cached.name}.lock"))
     for leftover in cached.parent.glob(f"{cached.name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        fsio.discard(leftover)
 
 
 def _describe(request: HubRequest, path: Path) -> _Described:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from retrain import fsio
 from retrain.backbones.archive import unpack_module
 from retrain.backbones.convert import write_converted
 from retrain.errors import WeightsError
@@ -37,12 +37,12 @@ def convert_module(path: Path, output: str, input_spec: InputSpec, stem: Path) -
         return
     # A name that is always the same, under the lock of prepare.py: what a killed run left is found and removed.
     unpacked = stem.with_name(f"{stem.name}.unpacked")
-    shutil.rmtree(unpacked, ignore_errors=True)
+    fsio.discard(unpacked)
     try:
         unpack_module(path, unpacked)
         _convert_folder(unpacked, output, input_spec, stem)
     finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
+        fsio.discard(unpacked)
 
 
 def _convert_folder(folder: Path, output: str, input_spec: InputSpec, stem: Path) -> None:

@@ -6,15 +6,14 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrain import fsio
+from retrain import fsio, leash
 from retrain.backbones.table import BackboneSpec
 from retrain.backbones.weights import WeightsFile, bundled_weights, find_weights, weights_at_hand, weights_file
 from retrain.console import Console
-from retrain.errors import WeightsError
+from retrain.errors import NumericalError, WeightsError
 from retrain.graphs.checked import MAX_GRAPH_BYTES
 from retrain.graphs.foreign import describe_graph
 from retrain.images import PREPROCESSING_VERSION
@@ -235,6 +234,8 @@ def _convert(prepared: PreparedBackbone, *more: str) -> None:
     child = run_child("retrain.backbones.convert", *words, told=prepared.spec.definition)
     if child.returncode != 0 or not _whole(prepared):
         tail = "\n".join((child.stderr or child.stdout).strip().splitlines()[-5:])
+        if child.returncode == NumericalError.exit_code:
+            raise NumericalError(tail)
         raise WeightsError(f"converting {prepared.spec.name} from {prepared.weights.path} failed:\n{tail}")
 
 
@@ -249,8 +250,10 @@ def run_child(module: str, *words: str, told: str = "") -> subprocess.CompletedP
     Returns:
         How it ended, and what it said.
     """
+    command = leash.child(module, *words)
     return subprocess.run(
-        [sys.executable, "-m", module, *words],
+        command.words,
+        pass_fds=command.descriptors,
         capture_output=True,
         text=True,
         check=False,

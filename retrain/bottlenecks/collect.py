@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+import time
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, Protocol, overload, runtime_checkable
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,95 +14,15 @@ from retrain import fsio
 from retrain.bottlenecks import unverified
 from retrain.bottlenecks.matrix import Floats, MemoryMatrix, Rows
 from retrain.bottlenecks.skipped import Skipped, check_classes, check_skipped, skipped_csv
-from retrain.bottlenecks.store import BottleneckStore
+from retrain.bottlenecks.store import BottleneckStore, root_key
+from retrain.bottlenecks.turns import turn
 from retrain.console import Console
 from retrain.dataset import Catalog, ImageRecord
-from retrain.errors import CacheError, ImageError, NumericalError
+from retrain.errors import CacheError, NumericalError
+from retrain.extraction import Engine, Extraction, Job, Stamp
 
-# A kill loses at most this many photographs' work.
-COMMIT_EVERY = 256
-
-ExtractFunction = Callable[[bytes], Floats]
-# Bytes of an image file, their digest, V view numbers -> float32 (V, width).
-ViewFunction = Callable[[bytes, bytes, Sequence[int]], Floats]
-
-
-@runtime_checkable
-class ViewExtractor(Protocol):
-    """An extractor that knows how to distort."""
-
-    def views(self, data: bytes, sha256: bytes, numbers: Sequence[int]) -> Floats:
-        """Extract distorted views.
-
-        Args:
-            data: the bytes of an image file.
-            sha256: their digest.
-            numbers: which views, V of them.
-
-        Returns:
-            float32 (V, width).
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to read.
-
-    Args:
-        index: its place in the catalog.
-        path: where it lies.
-        views: numbers of the distorted views to extract; empty for the photograph itself.
-    """
-
-    index: int
-    path: str
-    views: tuple[int, ...] = ()
-
-
-class Stamp(NamedTuple):
-    """What a directory says of a file: bytes, and the times of its last changes in nanoseconds."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """What came of one file.
-
-    Args:
-        index: its place in the catalog.
-        read_ns: when its bytes were read, nanoseconds since the epoch.
-        sha256: digest of its bytes; None when they could not be read.
-        vector: float32 (width,); None when the content was known already, or on an error.
-        error: why there is no vector.
-        stamp: its state when it was read; None when that changed meanwhile or could not be examined.
-        views: float32 (V, width), the job's views in its order; None when it named none, or on an error.
-    """
-
-    index: int
-    read_ns: int
-    sha256: bytes | None
-    vector: Floats | None
-    error: ImageError | None
-    stamp: Stamp | None
-    views: Floats | None = None
-
-
-class Engine(Protocol):
-    """Where extraction runs."""
-
-    def extract(self, jobs: Sequence[Job], known: Container[bytes]) -> Iterator[Extraction]:
-        """Read, hash and, unless the content is known, extract.
-
-        Args:
-            jobs: what to do.
-            known: digests that need no vector.
-
-        Yields:
-            One answer a job, in order.
-        """
+# A kill loses at most this many photographs' work, and not much more than so many seconds of it.
+COMMIT_EVERY, COMMIT_S = 256, 10.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +77,7 @@ def collect_features(
         engine: what reads and extracts.
         console: shown how far it is.
         max_skipped_percentage: 0 to 100; more unreadable photographs than this (and than one) stop the run.
-        skipped_list: path of the CSV that lists them; an earlier run's is replaced.
+        skipped_list: path of the CSV that lists them; an earlier run's goes.
         feature_memory_mb: features that need more are kept in a file, see features_fit; 0: half of what is available.
         verify: read and hash every file, whatever the index says.
         use_unverified: take imported vectors where there are no others.
@@ -172,8 +92,12 @@ def collect_features(
     update = _Update(catalog, store, engine, console, use_unverified=use_unverified)
     if verify:
         update.doubt()
-    if missing := _missing(update.hashes):
-        update.extract(missing, update.known())
+    if _missing(update.hashes):
+        with turn(store.path, root_key(catalog.root), console, store.commits_of_others) as waited:
+            if waited and not verify:
+                update.look_again()
+            if missing := _missing(update.hashes):
+                update.extract(missing, update.known())
     rows, bad = update.read(feature_memory_mb)
     damaged = update.count_known(bad)
     if bad:
@@ -181,8 +105,10 @@ def collect_features(
         rows, still = update.read(feature_memory_mb)
         if still:
             raise NumericalError(f"{len(still)} vectors of {store.path} fail their checksum even when written anew")
-    if update.skipped or Path(skipped_list).exists():
+    if update.skipped:
         fsio.write_text(skipped_list, skipped_csv(update.skipped))
+    else:
+        fsio.remove(skipped_list)
     check_skipped(update.skipped, len(catalog.records), max_skipped_percentage)
     kept = [i for i, sha in enumerate(update.hashes) if sha is not None]
     check_classes(catalog, kept, skipped_list)
@@ -241,6 +167,13 @@ class _Update:
         self.believed = self.hashes
         self.hashes = [None] * len(self.believed)
 
+    def look_again(self) -> None:
+        """Take what other processes have found out meanwhile."""
+        missing = _missing(self.hashes)
+        found = self.store.recognise(self.catalog.root, [self.catalog.records[index] for index in missing])
+        for index, sha in zip(missing, found, strict=True):
+            self.hashes[index] = sha
+
     def known(self) -> Container[bytes]:
         """The contents that need no vector."""
         known = self.store.known_hashes()
@@ -255,14 +188,15 @@ class _Update:
         """Have the engine do some files, committing as it goes, on an interrupt as well."""
         jobs = _Jobs(self.catalog, indices)
         batch: list[Extraction] = []
-        answers = self.engine.extract(jobs, known)
+        answers, committed = self.engine.extract(jobs, known), time.monotonic()
         with self.console.stage("Creating bottlenecks", len(jobs), "photographs") as advance:
             try:
                 for answer in answers:
                     self._take(answer, batch)
                     advance()
-                    if len(batch) >= COMMIT_EVERY:
+                    if len(batch) >= COMMIT_EVERY or time.monotonic() - committed > COMMIT_S:
                         self._commit(batch)
+                        committed = time.monotonic()
             finally:
                 self._commit(batch)
 

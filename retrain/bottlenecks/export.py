@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain import fsio
+from retrain.bottlenecks.entries import damaged_entries, name_of
 from retrain.bottlenecks.maintain import read_meta
 from retrain.bottlenecks.matrix import Floats
 from retrain.bottlenecks.opening import reading
@@ -55,7 +55,10 @@ def load_export(path: Path, image_dir: str = "") -> Export:
         CacheError: a vector is damaged.
     """
     with reading(path) as db:
-        width, root = int(read_meta(db, path)["width"]), _root(db, path, image_dir)
+        meta = read_meta(db, path)
+        if meta["format"] != "1" and (damage := damaged_entries(db, 1)):
+            raise CacheError(f"{path}: {damage[0]}; move it away and run python -m retrain again")
+        width, root = int(meta["width"]), _root(db, path, image_dir)
         query = (
             "SELECT f.path, v.sha256, v.vector, v.checksum FROM files AS f JOIN vectors AS v ON v.sha256 = f.sha256 "
             "WHERE f.root = ? ORDER BY f.path"
@@ -78,7 +81,7 @@ def _root(db: sqlite3.Connection, path: Path, image_dir: str) -> bytes:
         return root_key(image_dir)
     if not image_dir and len(roots) == 1:
         return bytes(roots[0])
-    known = ", ".join(os.fsdecode(root) for root in roots) or "none"
+    known = ", ".join(map(name_of, roots)) or "none"
     raise UsageError(f"expected --image_dir to be one of the folders in {path}, got {image_dir or 'none'}; has {known}")
 
 
@@ -158,4 +161,4 @@ def write_texts(export: Export, target: Path) -> None:
             os.sync()  # once, where an fsync of each file would take longer than all the rest
         fsio.move(part, target)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        fsio.discard(part)

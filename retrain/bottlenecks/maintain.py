@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrain.bottlenecks.entries import COLUMNS, damaged_entries, is_whole_entry, name_of
 from retrain.bottlenecks.opening import BESIDE, reading
-from retrain.bottlenecks.store import RACY_NS, BottleneckStore, is_whole, root_key
+from retrain.bottlenecks.store import KNOWN_FORMATS, RACY_NS, BottleneckStore, is_whole, root_key
 from retrain.console import printable
 from retrain.errors import CacheError, UsageError, did_you_mean
 
@@ -110,11 +111,20 @@ def read_meta(db: sqlite3.Connection, path: Path) -> dict[str, str]:
         format, fingerprint, width and perhaps more.
 
     Raises:
-        CacheError: it is no cache.
+        CacheError: it is no cache, or one of another version.
     """
     if not has_table(db, "meta"):
         raise CacheError(f"expected {path} to be a bottleneck cache, got another SQLite file; move it away")
-    return dict(db.execute("SELECT key, value FROM meta"))
+    meta = dict(db.execute("SELECT key, value FROM meta"))
+    if meta.get("format") not in KNOWN_FORMATS:
+        raise CacheError(
+            f"expected {path} to be a cache of format {' or '.join(KNOWN_FORMATS)}, got {meta.get('format')!r}; "
+            "use the version of this program that wrote it, or move it away"
+        )
+    # Trap: a flipped bit in a row's header makes bytes or a number of a text.
+    if not (isinstance(meta.get("fingerprint"), str) and str(meta.get("width")).isdecimal()):
+        raise CacheError(f"expected {path} to say its fingerprint and width, got {meta}; it is damaged: move it away")
+    return meta
 
 
 def stats_of(path: Path) -> CacheStats:
@@ -149,7 +159,7 @@ def stats_of(path: Path) -> CacheStats:
             views,
             _count(db, "unverified"),
             _count(db, PICTURES),
-            {os.fsdecode(root): count for root, count in folders.items()},
+            {os.fsdecode(root) if isinstance(root, bytes) else name_of(root): count for root, count in folders.items()},
             size,
         )
 
@@ -191,7 +201,8 @@ def check_cache(path: Path, image_dir: str = "") -> Check:
                 damage += [f"damaged {column} of {name}" for name in names_of(db, bad[:_PROBLEMS])]
                 damage += [f"and {len(bad) - _PROBLEMS} more damaged {column}s"] * (len(bad) > _PROBLEMS)
                 rows += _count(db, table)
-        files = list(_trusted_files(db, image_dir)) if image_dir else []
+        damage += damaged_entries(db, _PROBLEMS) if meta["format"] != "1" else []
+        files = list(_trusted_files(db, meta, image_dir)) if image_dir else []
     wrong, outdated = _compare(files)
     return Check(rows, len(files), (*damage, *wrong), outdated)
 
@@ -227,7 +238,7 @@ def names_of(db: sqlite3.Connection, keys: Sequence[bytes]) -> list[str]:
     contents = {made_from.get(key, key) for key in keys}
     for path, sha in db.execute("SELECT path, sha256 FROM files") if keys else ():
         if sha in contents:
-            files.setdefault(sha, printable(os.fsdecode(path)))
+            files.setdefault(sha, name_of(path))
     return [_name(key, made_from, files) for key in keys]
 
 
@@ -276,13 +287,14 @@ class _Entry:
         return os.path.join(self.root, *self.path.split(b"/"))
 
 
-def _trusted_files(db: sqlite3.Connection, image_dir: str) -> Iterator[_Entry]:
-    query = (
-        "SELECT root, path, size, mtime_ns, ctime_ns, sha256 FROM files "
-        "WHERE root = ? AND max(mtime_ns, ctime_ns) + ? < read_ns"
-    )
-    for root, path, *facts, sha in db.execute(query, (root_key(image_dir), RACY_NS)):
-        yield _Entry(root, path, (facts[0], facts[1], facts[2]), sha)
+def _trusted_files(db: sqlite3.Connection, meta: dict[str, str], image_dir: str) -> Iterator[_Entry]:
+    if meta["format"] == "1":
+        return
+    query = f"SELECT {COLUMNS} FROM files WHERE root = ? AND max(mtime_ns, ctime_ns) + ? < read_ns"  # noqa: S608
+    for row in db.execute(query, (root_key(image_dir), RACY_NS)):
+        if is_whole_entry(row):
+            root, path, size, mtime_ns, ctime_ns, _, sha, _ = row
+            yield _Entry(root, path, (size, mtime_ns, ctime_ns), sha)
 
 
 def _compare(entries: Sequence[_Entry]) -> tuple[list[str], int]:

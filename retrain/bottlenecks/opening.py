@@ -13,6 +13,7 @@ from retrain.errors import CacheError
 
 # What SQLite keeps beside a file while it is open.
 BESIDE = ("-wal", "-shm")
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 @contextlib.contextmanager
@@ -25,7 +26,38 @@ def as_cache_error(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise CacheError(f"bottleneck cache {path}: {error}; is the disk full, or the file in use?") from error
+        # What the module itself finds fault with has no code.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            advice = f"{fsio.room_words(path)}; see to the disk and run the command again, what was cached is kept"
+        else:
+            advice = "is the file in use?"
+        raise CacheError(f"bottleneck cache {path}: {error}; {advice}") from error
+    except UnicodeDecodeError as error:
+        # Trap: what SQLite has to say quotes the file, and where that is damaged Python cannot read it as text.
+        raise CacheError(f"bottleneck cache {path} is damaged: {error}; move it away and run again") from error
+
+
+def write_ahead(db: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch a cache file to its write-ahead log, which an old one has already.
+
+    Args:
+        db: a connection outside any transaction.
+        timeout_s: how long to wait for another process.
+
+    Raises:
+        sqlite3.OperationalError: another process still held the file.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            # Trap: where two make a file at the same moment, SQLite does not wait here, whatever its timeout is.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def page_size(width: int) -> int:
@@ -63,10 +95,12 @@ def set_damaged_aside(path: Path, timeout_s: float) -> Path | None:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):  # locked, no permission: not damage
             raise CacheError(f"cannot open the bottleneck cache {path}: {error}") from error
+    except UnicodeDecodeError:
+        pass  # a quotation of the file, see as_cache_error: damage
     aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
     fsio.move(path, aside)
     for suffix in BESIDE:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        fsio.remove(path.with_name(path.name + suffix))
     return aside
 
 

@@ -7,9 +7,10 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrain import fsio
+from retrain.bottlenecks.entries import name_of
 from retrain.bottlenecks.maintain import PICTURES, has_table, read_meta, size_on_disk
 from retrain.bottlenecks.opening import BESIDE, alone, page_size, reading
-from retrain.console import printable
 
 # In the names of files that were set aside because SQLite could not read them.
 DAMAGED = ".damaged-"
@@ -71,7 +72,7 @@ def _mark(db: sqlite3.Connection) -> tuple[str, ...]:
     missing = []
     for (root,) in db.execute("SELECT DISTINCT root FROM files").fetchall():
         if not _has_entries(root):
-            missing.append(printable(os.fsdecode(root)))
+            missing.append(name_of(root))
             continue
         names = db.execute("SELECT path FROM files WHERE root = ?", (root,))
         gone = [(root, name) for (name,) in names if not _is_there(root, name)]
@@ -86,11 +87,16 @@ def _mark(db: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def _is_there(root: bytes, path: bytes) -> bool:
+def _is_there(root: bytes, path: object) -> bool:
+    if not isinstance(path, bytes):
+        return True  # a damaged entry says nothing of what is gone
     return os.path.exists(os.path.join(root, *path.split(b"/")))  # noqa: PTH110 - asked 100,000 times
 
 
-def _has_entries(folder: bytes) -> bool:
+def _has_entries(folder: object) -> bool:
+    # Trap: os.scandir(None) lists the working directory, and os.scandir(5) whatever is open as 5.
+    if not isinstance(folder, bytes):
+        return False
     # An empty mount point is a disk that is not there: what was learnt of its photographs must not go with it.
     try:
         with os.scandir(folder) as entries:
@@ -152,5 +158,5 @@ def delete_cache(path: Path) -> int:
         with alone(path):
             pass
     for file in (path, *(path.with_name(path.name + suffix) for suffix in BESIDE)):
-        file.unlink(missing_ok=True)
+        fsio.remove(file)
     return size

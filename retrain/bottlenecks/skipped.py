@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrain.console import printable
 from retrain.dataset import Catalog
+from retrain.dataset.tables import guarded, table_text
 from retrain.errors import ImageError
 
 
@@ -89,10 +88,7 @@ def skipped_csv(skipped: Sequence[Skipped]) -> str:
         skipped: what was taken out.
 
     Returns:
-        CSV with the columns path, reason, detail.
+        CSV with the columns path, reason, detail; no cell is a formula for a spreadsheet.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "reason", "detail"])
-    table.writerows([item.path, item.reason, item.detail] for item in skipped)
-    return text.getvalue()
+    rows = ([guarded(cell) for cell in (item.path, item.reason, item.detail)] for item in skipped)
+    return table_text([["path", "reason", "detail"], *rows])

@@ -18,15 +18,19 @@ from typing import Self
 
 import numpy as np
 
-from retrain import storage
+from retrain import fsio, storage
 from retrain.bottlenecks.digests import DIGEST_BYTES, Wanted
+from retrain.bottlenecks.entries import COLUMNS, NONE_YET, checked_entry, is_whole_entry
 from retrain.bottlenecks.matrix import FileMatrix, Floats, Indices, MemoryMatrix, Rows
 from retrain.bottlenecks.memory import features_fit
-from retrain.bottlenecks.opening import as_cache_error, page_size, set_damaged_aside
+from retrain.bottlenecks.opening import as_cache_error, page_size, set_damaged_aside, write_ahead
 from retrain.dataset import ImageRecord
 from retrain.errors import CacheError
 
-FORMAT_VERSION = 1
+# 2: an entry of the index has a checksum too. A file of 1 becomes one of 2 when it is opened to be written: its vectors
+# are used as they are, and its entries, whose bits nothing vouches for, not believed: each file is read once more.
+FORMAT_VERSION = 2
+KNOWN_FORMATS = ("1", "2")
 # Git's rule for racy timestamps: a file whose clock is not older than the moment it was read may have been changed
 # again within the same tick, so its entry is not believed. FAT ticks every 2 s.
 RACY_NS = 2_000_000_000
@@ -37,9 +41,8 @@ _LOOKUP_LIMIT = 2000
 _BATCH_ROWS, _BATCH_FILES = 1024, 500
 # SQLite's whole numbers; a file system may date a file past the year 2262, whose nanoseconds are none.
 _INTEGERS = range(-(2**63), 2**63)
-_NO_ENTRY = (None, None, None, None)
 _RECOGNISE = (
-    "SELECT path, size, mtime_ns, ctime_ns, sha256 FROM files "
+    f"SELECT {COLUMNS} FROM files "  # noqa: S608 - names of ours
     "WHERE root = ? AND path IN ({}) AND max(mtime_ns, ctime_ns) + ? < read_ns"
 )
 
@@ -48,10 +51,14 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE vectors (sha256 BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE files (
     root BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL, read_ns INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    ctime_ns INTEGER NOT NULL, read_ns INTEGER NOT NULL, sha256 BLOB NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (root, path)
 ) WITHOUT ROWID;
 """
+_UPGRADE_1 = (
+    f"ALTER TABLE files ADD COLUMN checksum INTEGER NOT NULL DEFAULT {NONE_YET}",
+    "UPDATE meta SET value = '2' WHERE key = 'format'",
+)
 
 
 def cache_path(bottleneck_dir: str | Path, architecture: str, fingerprint: str) -> Path:
@@ -84,14 +91,16 @@ class BottleneckStore:
         self.path = path
         self.width = width
         self._facts = {"format": str(FORMAT_VERSION), "fingerprint": fingerprint, "width": str(width)}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        fsio.make_folder(path.parent)
         self.set_aside = set_damaged_aside(path, BUSY_TIMEOUT_S)
-        with as_cache_error(path):
+        with contextlib.ExitStack() as on_failure, as_cache_error(path):
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            on_failure.callback(self._db.close)  # a connection left to the garbage collector may keep its lock
             self._db.execute(f"PRAGMA page_size={page_size(width)}")  # of a new file; an old one keeps its own
-            self._db.execute("PRAGMA journal_mode=WAL")
+            write_ahead(self._db, BUSY_TIMEOUT_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._create_or_check()
+            on_failure.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +116,11 @@ class BottleneckStore:
                 for statement in _SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", self._facts.items())
-        found = dict(self._db.execute("SELECT key, value FROM meta"))
+            found = dict(self._db.execute("SELECT key, value FROM meta"))
+            if {**self._facts, "format": "1"}.items() <= found.items():
+                for statement in _UPGRADE_1:
+                    self._db.execute(statement)
+                found["format"] = str(FORMAT_VERSION)
         if self._facts.items() - found.items():  # more may be noted there than this version knows
             raise CacheError(
                 f"expected {self.path} to be a cache of {self._facts}, got {found}; move it away and run again"
@@ -128,6 +141,11 @@ class BottleneckStore:
         """Give the file to a module with a table of its own, for one transaction, kept whole or not at all."""
         with as_cache_error(self.path), self._transaction():
             yield self._db
+
+    def commits_of_others(self) -> int:
+        """Give a number that changes when another process commits."""
+        with as_cache_error(self.path):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def known_hashes(self) -> set[bytes]:
         """List the contents that have a vector.
@@ -159,12 +177,13 @@ class BottleneckStore:
         names = [os.fsencode(record.path) for record in records]
         marks = ", ".join("?" * len(names))
         rows = self._db.execute(_RECOGNISE.format(marks), (key, *names, RACY_NS))
-        index = {path: (size, mtime_ns, ctime_ns, sha) for path, size, mtime_ns, ctime_ns, sha in rows}
-        return [
-            sha if size == record.size and mtime_ns == record.mtime_ns and ctime_ns == record.ctime_ns else None
-            for name, record in zip(names, records, strict=True)
-            for size, mtime_ns, ctime_ns, sha in (index.get(name, _NO_ENTRY),)
-        ]
+        index = {row[1]: row for row in rows}
+        found: list[bytes | None] = []
+        for name, record in zip(names, records, strict=True):
+            row = index.get(name)
+            is_same = row is not None and row[2:5] == (record.size, record.mtime_ns, record.ctime_ns)
+            found.append(row[6] if row is not None and is_same and is_whole_entry(row) else None)
+        return found
 
     def put(
         self,
@@ -182,13 +201,13 @@ class BottleneckStore:
         vector_rows = [checked_row(sha, vector) for sha, vector in vectors]
         key = root_key(root)
         file_rows = [
-            (key, os.fsencode(record.path), record.size, record.mtime_ns, record.ctime_ns, read_ns, sha)
+            checked_entry((key, os.fsencode(record.path), record.size, record.mtime_ns, record.ctime_ns, read_ns, sha))
             for record, read_ns, sha in files
             if record.mtime_ns in _INTEGERS and record.ctime_ns in _INTEGERS
         ]
         with self.writing() as db:
             db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vector_rows)
-            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", file_rows)
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", file_rows)
 
     def read_matrix(self, hashes: Sequence[bytes]) -> tuple[Floats, list[int]]:
         """Read vectors as one matrix.

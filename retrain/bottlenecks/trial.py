@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrain.bottlenecks import unverified
-from retrain.bottlenecks.collect import Engine, Job
 from retrain.bottlenecks.matrix import Floats, MemoryMatrix
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.dataset import Catalog
+from retrain.extraction import Engine, Job
 
 # Relative distance of a vector from the one computed here. Equal pixels through the same backbone differ by 2e-6, other
 # resizing alone by 8 to 19 %.

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrain.bottlenecks.collect import COMMIT_EVERY, Engine, Extraction, Features, Job, labels_of
+from retrain.bottlenecks.collect import COMMIT_EVERY, Features, labels_of
 from retrain.bottlenecks.matrix import Floats, Indices, Rows
 from retrain.bottlenecks.memory import MIB, features_bytes
 from retrain.bottlenecks.store import BottleneckStore, checked_row
 from retrain.console import Console, printable
 from retrain.errors import ImageError, NumericalError
+from retrain.extraction import Engine, Extraction, Job
 
 # Beside the tables of store.py; a cache file from before there were views gets it with its first ones.
 _SCHEMA = """

@@ -159,12 +159,23 @@ def _clash_problems(config: RunConfig) -> list[str]:
 def _overlap_problems(config: RunConfig) -> list[str]:
     # A folder of outputs among the class folders would become a class on the next run; with a list, it is none.
     image_dir = "" if config.image_list else storage.local_path(config.image_dir)
-    return [
+    problems = [
         f"--{name}={value} lies inside --image_dir={config.image_dir}, where every folder is a class; "
         "choose a place outside"
         for name, value in config.outputs().items()
-        if image_dir and value and Path(os.path.abspath(value)).is_relative_to(os.path.abspath(image_dir))
+        if image_dir and value and _is_inside(value, image_dir)
     ]
+    cache = config.bottleneck_dir
+    if image_dir and cache and _is_inside(image_dir, cache) and not _same_path(image_dir, cache):
+        problems.append(
+            f"--image_dir={config.image_dir} lies inside --bottleneck_dir={cache}, where only the cache "
+            "itself may lie; choose a folder beside the photographs for it"
+        )
+    return problems
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _same_path(a: str, b: str) -> bool:

@@ -8,8 +8,8 @@ before. labels.py turns folder names into labels; layout.py tells train, val and
 
 split.py decides which photograph is trained on, validated on and tested on (sides.py names the three). plan.py knows
 what names decide of it, before any photograph is read: groups.py puts photographs that belong together into groups,
-split_file.py reads a table of sides, tables.py reads tables. fill.py sees that classes have the sides that they are
-large enough for.
+split_file.py reads a table of sides, tables.py reads and writes tables. fill.py sees that classes have the sides that
+they are large enough for.
 """
 
 from retrain.dataset.catalog import Catalog, ImageRecord

@@ -11,9 +11,7 @@ earlier run's list keeps every photograph where it was.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from retrain.dataset.fill import Indices, Units, fill_sides, units_of
 from retrain.dataset.groups import group_keys, merge_groups, names_of_groups, near_lines, torn_keys
 from retrain.dataset.plan import SplitPlan, sides_in_words
 from retrain.dataset.sides import SIDE_NAMES, TESTING, TRAINING, VALIDATION
+from retrain.dataset.tables import guarded, table_text
 from retrain.errors import UsageError
 
 _POETS_MAX_IMAGES_PER_CLASS = 2**27 - 1
@@ -44,11 +43,13 @@ class SplitRequest:
         rule: "content" or "poets".
         validation_percentage: 0 to 99.
         testing_percentage: 0 to 99.
+        folds: of the cross-validation that follows; 0: none does.
     """
 
     rule: str
     validation_percentage: int
     testing_percentage: int
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,11 @@ def split_images(
             f"{plan.by} puts all {len(keys)} photographs into one group, which cannot be split; use another rule"
         )
     keys_of_names, keys = keys, merge_groups(keys, near)
+    if request.folds and len(keys) > 1 and len(set(keys)) == 1:
+        raise UsageError(
+            f"all {len(keys)} photographs are one picture, exactly or nearly, so that no head can be judged by another "
+            "one; add different ones, or give --cross_validation_folds=0"
+        )
     units, unit = _units(catalog, keys, request, fixed, allowed)
     wanted = [_wanted_sides(len(members), request, allowed) for members in units.members]
     fill_sides(units, wanted)
@@ -304,13 +310,13 @@ def split_csv(catalog: Catalog, sha256s: Sequence[bytes], split: Split) -> str:
         split: the side of each.
 
     Returns:
-        CSV with the columns path, label, split, sha256, and group where groups are used.
+        CSV with the columns path, label, split, sha256, and group where groups are used. No cell is a formula for a
+        spreadsheet.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     more = [] if split.groups is None else ["group"]
-    table.writerow(["path", "label", "split", "sha256", *more])
+    rows = [["path", "label", "split", "sha256", *more]]
     for index, (record, sha, side) in enumerate(zip(catalog.records, sha256s, split.sides, strict=True)):
-        group = [] if split.groups is None else [split.groups[index]]
-        table.writerow([record.path, catalog.label_text(record), SIDE_NAMES[side], sha.hex(), *group])
-    return text.getvalue()
+        group = [] if split.groups is None else [guarded(split.groups[index])]
+        names = guarded(record.path), guarded(catalog.label_text(record))
+        rows.append([*names, SIDE_NAMES[side], sha.hex(), *group])
+    return table_text(rows)

@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from retrain import fsio, storage
 from retrain.console import printable
 from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.sides import SIDE_NAMES, SIDE_WORDS, side_named
-from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt
+from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt, unguarded
 from retrain.errors import did_you_mean
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -45,6 +45,7 @@ def read_split_file(file: str, catalog: Catalog) -> tuple[SplitFile, list[str]]:
         What it says, and one sentence a problem.
     """
     rows, problems = read_table(file, ("path", "label", "split"))
+    rows = [replace(row, cells={name: unguarded(cell) for name, cell in row.cells.items()}) for row in rows]
     found, strange = match_rows(rows, catalog)
     problems += strange + _wrong_labels(found, catalog) + _wrong_sides(found) + _wrong_digests(found)
     sides = {r.path: side for row, r in found if (side := side_named(row.cells["split"].strip())) is not None}

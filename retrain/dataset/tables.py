@@ -1,13 +1,14 @@
-"""Reads the CSV files that a person gives: columns by name, every fault with its line."""
+"""CSV: what a person gives is read, columns by name, every fault with its line; what is written can be read back."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrain.console import printable
+from retrain.console import FORMULA_STARTS, printable
 from retrain.dataset.catalog import Catalog, ImageRecord
 
 # Problems of one kind that are listed; the rest are counted.
@@ -38,12 +39,12 @@ def read_table(path: str, columns: Sequence[str]) -> tuple[list[Row], list[str]]
         The rows, and one sentence a problem.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         return [], [f"cannot read it: {error.strerror}"]
     except UnicodeDecodeError as error:
         return [], [f"expected UTF-8, got other bytes at {error.start}; save it as UTF-8"]
-    reader = csv.DictReader(text.splitlines(keepends=True), restkey="", restval=None, strict=True)
+    reader = csv.DictReader(lines_of(text), restkey="", restval=None, strict=True)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = names
@@ -53,6 +54,73 @@ def read_table(path: str, columns: Sequence[str]) -> tuple[list[Row], list[str]]
         return _rows(reader, len(names))
     except csv.Error as error:
         return [], [f"line {reader.line_num} is not CSV ({error}); write it with a spreadsheet or Python's csv"]
+
+
+def guarded(text: str) -> str:
+    """Spell a text so that no spreadsheet calculates it (OWASP, "CSV injection").
+
+    Args:
+        text: a path or label; what is not UTF-8 in it becomes escapes, as in the run's other tables.
+
+    Returns:
+        The text, behind an apostrophe where it would begin a formula.
+    """
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    return f"'{shown}" if shown.lstrip("'").startswith(FORMULA_STARTS) else shown
+
+
+def unguarded(text: str) -> str:
+    """Take away the apostrophe of `guarded`.
+
+    Args:
+        text: a cell.
+
+    Returns:
+        What it was made of.
+    """
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
+
+
+def read_own(text: str) -> list[dict[str, str]]:
+    """Read a table that a run wrote.
+
+    Args:
+        text: CSV of table_text, whose cells are guarded.
+
+    Returns:
+        Column -> text, a row each, as it was before it was guarded.
+    """
+    return [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(lines_of(text))]
+
+
+def lines_of(text: str) -> io.StringIO:
+    """Take CSV apart into the lines that Python's csv wants.
+
+    Args:
+        text: of the file, its line ends as they are.
+
+    Returns:
+        Its lines. Trap: str.splitlines also breaks at characters that are part of a file's name, as U+0085 and U+2028.
+    """
+    return io.StringIO(text, newline="")
+
+
+def table_text(rows: Iterable[Sequence[str]]) -> str:
+    """Write CSV that can be read back.
+
+    Args:
+        rows: cells; the first are the names of the columns.
+
+    Returns:
+        The text, its lines ending in a line feed.
+    """
+    text = io.StringIO()
+    usual = csv.writer(text, lineterminator="\n")
+    # Trap: before Python 3.13 a carriage return in a cell is written without quotes, where it ends the row.
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row) else usual).writerow(row)
+    return text.getvalue()
 
 
 def _rows(reader: csv.DictReader[str], width: int) -> tuple[list[Row], list[str]]:

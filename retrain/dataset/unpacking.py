@@ -129,7 +129,7 @@ def step_into(folder: Path) -> Path:
 
 
 def _extract(path: str, folder: Path, bounds: Bounds, console: Console) -> None:
-    folder.mkdir()
+    fsio.make_folder(folder)
     size = Path(path).stat().st_size
     guard = Guard(path, size, bounds)
     with Path(path).open("rb") as file, console.stage("Unpacking", size // 1024, "KiB of the archive") as advance:
@@ -149,7 +149,7 @@ def _put(member: Member, name: str, folder: Path, source: str) -> None:
         return
     target = fsio.safe_join(folder, name)
     if member.kind == FOLDER:
-        target.mkdir(parents=True, exist_ok=True)
+        fsio.make_folder(target)
         return
     with fsio.open_staged(target) as file:
         for block in blocks_of(member, source):
@@ -190,5 +190,5 @@ def _leaving_no_empty_folders(place: Path) -> Iterator[None]:
     except BaseException:
         with contextlib.suppress(OSError):  # one is not empty: others use it by now
             for folder in made:
-                folder.rmdir()
+                fsio.remove_folder(folder)
         raise

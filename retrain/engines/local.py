@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from retrain.bottlenecks import ExtractFunction, Extraction, Job
 from retrain.engines.budget import ByteBudget
 from retrain.engines.pace import Pace
 from retrain.engines.work import Contents, extract_contents, read_job
+from retrain.extraction import ExtractFunction, Extraction, Job
 from retrain.litert import usable_cores
 
 # Threads that wait for the disk; 16 were no faster at 10 ms a file.
 READERS = 8
 # Answers waited for at a time: enough to never starve a thread, few enough that memory does not grow with the data set.
-_QUEUE = 48
+AHEAD = 48
 # Bytes read and not yet extracted.
 MAX_READ_AHEAD_BYTES = 200_000_000
 
@@ -34,14 +34,18 @@ class LocalEngine:
         extract_one: bytes of an image file -> float32 (width,); called from several threads at once.
         threads: that decode and extract; 0 means one a core.
         readers: threads that read ahead where files are slow to arrive.
+        ahead: jobs that are begun before the first one is answered.
     """
 
-    def __init__(self, extract_one: ExtractFunction, threads: int = 0, readers: int = READERS) -> None:
+    def __init__(
+        self, extract_one: ExtractFunction, threads: int = 0, readers: int = READERS, ahead: int = AHEAD
+    ) -> None:
         self._extract_one = extract_one
         self._threads = threads or usable_cores()
         self._readers = readers
+        self._ahead = ahead
 
-    def extract(self, jobs: Sequence[Job], known: Container[bytes]) -> Iterator[Extraction]:
+    def extract(self, jobs: Iterable[Job], known: Container[bytes]) -> Iterator[Extraction]:
         """Read, hash and, unless the content is known, extract.
 
         Args:
@@ -56,7 +60,7 @@ class LocalEngine:
         try:
             for job in jobs:
                 waiting.append(crew.start(job))
-                if len(waiting) >= _QUEUE:
+                if len(waiting) >= self._ahead:
                     yield waiting.popleft()()
             while waiting:
                 yield waiting.popleft()()

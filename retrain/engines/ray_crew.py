@@ -8,9 +8,10 @@ from collections.abc import Collection, Container, Sequence
 from types import ModuleType
 from typing import Any
 
-from retrain.bottlenecks import ExtractFunction
-from retrain.engines.ray_worker import Introduction, Worker, shippable, versions
+from retrain.engines.digests import shippable
+from retrain.engines.ray_worker import Introduction, Worker, versions
 from retrain.errors import RetrainError, UsageError
+from retrain.extraction import ExtractFunction
 
 # How often it is looked whether there are more cores: nodes join and leave.
 LOOK_EVERY_S = 5.0

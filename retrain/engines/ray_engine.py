@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from retrain.bottlenecks import ExtractFunction, Extraction, Job
 from retrain.engines.ray_crew import Crew, Member
 from retrain.engines.ray_session import session
 from retrain.errors import ImageError, RetrainError
+from retrain.extraction import ExtractFunction, Extraction, Job
 from retrain.litert import usable_cores
 from retrain.storage import is_url
 

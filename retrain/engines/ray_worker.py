@@ -7,20 +7,17 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
-from retrain.bottlenecks import ExtractFunction, Extraction, Job
 from retrain.engines.work import Contents, extract_contents, read_job
+from retrain.extraction import ExtractFunction, Extraction, Job
 
 # Files read ahead of the one that is extracted; one core of a node needs no more, even at 10 ms a file.
 READ_AHEAD = 8
-_DIGEST_BYTES = 32
 # What decides the bits of a vector.
 _CODE = (
     "images/spec.py",
@@ -30,7 +27,7 @@ _CODE = (
     "litert.py",
     "backbones/extractor.py",
     "engines/work.py",
-    "bottlenecks/collect.py",
+    "extraction.py",
 )
 _PACKAGES = ("numpy", "pillow", "cykooz-resizer", "ai-edge-litert")
 
@@ -48,35 +45,6 @@ class Introduction:
     host: str
     versions: dict[str, str]
     unseen: tuple[str, ...]
-
-
-class SharedDigests:
-    """Digests in one sorted array: all workers of a node read the same memory, where sets would take 100 bytes each.
-
-    Args:
-        digests: 32 bytes each.
-    """
-
-    def __init__(self, digests: Collection[bytes]) -> None:
-        self._sorted = np.sort(np.array(list(digests), f"S{_DIGEST_BYTES}"))
-
-    def __contains__(self, digest: object) -> bool:
-        # Trap: numpy drops zero bytes at the end, of the ones kept and of the one asked for alike.
-        asked = np.array(digest, f"S{_DIGEST_BYTES}")
-        place = int(np.searchsorted(self._sorted, asked))
-        return place < len(self._sorted) and bool(self._sorted[place] == asked)
-
-
-def shippable(known: Container[bytes]) -> Container[bytes]:
-    """Bring the known digests into a form that a node's workers share.
-
-    Args:
-        known: digests that need no vector.
-
-    Returns:
-        The same, to be asked with ``in``.
-    """
-    return SharedDigests(known) if isinstance(known, set | frozenset) else known
 
 
 class Worker:

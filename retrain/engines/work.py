@@ -9,8 +9,9 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from retrain import storage
-from retrain.bottlenecks import ExtractFunction, Extraction, Job, Stamp, ViewExtractor, ViewFunction
-from retrain.errors import ImageError
+from retrain.console import printable
+from retrain.errors import ImageError, NumericalError
+from retrain.extraction import ExtractFunction, Extraction, Job, Stamp, ViewExtractor, ViewFunction
 from retrain.images import read_image_file
 from retrain.storage import is_url
 
@@ -82,6 +83,9 @@ def extract_contents(contents: Contents, known: Container[bytes], extract_one: E
 
     Returns:
         What came of it.
+
+    Raises:
+        NumericalError: a feature of it is not a finite number; says of which file.
     """
     job, data, error = contents.job, contents.data, contents.error
     sha = vector = views = None
@@ -94,6 +98,8 @@ def extract_contents(contents: Contents, known: Container[bytes], extract_one: E
                 vector = extract_one(data)
         except ImageError as failure:
             error = failure
+        except NumericalError as failure:
+            raise NumericalError(f"{printable(job.path)}: {failure}") from failure
     return Extraction(job.index, contents.read_ns, sha, vector, error, contents.stamp, views)
 
 

@@ -18,6 +18,8 @@ from retrain.evaluate.ranking import macro_area
 
 # Raised when a name in the JSON changes its meaning.
 FORMAT = 1
+# Of a table that is written cell by cell: 10,000 classes would make 100 million of a confusion matrix, four times over.
+_MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def plain(value: object) -> Any:  # noqa: ANN401
         value: records, arrays, tuples, mappings, numbers, text.
 
     Returns:
-        dict, list, text, numbers; None for NaN and infinity.
+        dict, list, text, numbers; None for NaN and infinity. A table of over a million counts, as a confusion matrix of
+        a thousand classes is, becomes the places that are not 0: ``{"shape": [C, C], "entries": [[row, column, n]]}``.
 
     Raises:
         TypeError: something else was in it.
@@ -146,6 +149,8 @@ def plain(value: object) -> Any:  # noqa: ANN401
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        return value.tolist() if value.size <= _MOST_CELLS else _entries(value)
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, tuple | list):
@@ -155,3 +160,8 @@ def plain(value: object) -> Any:  # noqa: ANN401
     if value is None or isinstance(value, str | int):
         return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _entries(table: npt.NDArray[np.integer | np.bool_]) -> dict[str, Any]:
+    places = np.nonzero(table)
+    return {"shape": list(table.shape), "entries": np.stack([*places, table[places]], axis=1).tolist()}

@@ -10,12 +10,11 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from types import TracebackType
 from typing import IO, Any, Self
 
-from retrain import errors
+from retrain import errors, leash
 from retrain.backbones.prepare import child_environment
 from retrain.errors import RetrainError
 
@@ -43,8 +42,9 @@ class TensorFlowWorker:
             return
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        command = leash.child("retrain.exporters.child.serve")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "retrain.exporters.child.serve"],
+            command.words, pass_fds=command.descriptors,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env={**child_environment(), **quiet},
         )  # fmt: skip
 

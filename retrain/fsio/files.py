@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from retrain.fsio import system
+from retrain.fsio.room import raise_named
+
 # How long a temporary file of a vanished process may lie about where we cannot ask whether the process lives.
 STALE_TEMPORARY_S = 24 * 3600.0
 
@@ -33,7 +36,7 @@ def process_is_gone(pid: int) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process has
         return True
     except OSError:
         return False
@@ -44,58 +47,50 @@ def _sweep_stale_temporaries(target: Path) -> None:
     """Remove what a killed process left beside the target, so that kills do not fill the disk."""
     for leftover in target.parent.glob(f".{_escape_glob(target.name)}.*.tmp"):
         pid_text = leftover.name.split(".")[-2]
-        if not pid_text.isdigit() or int(pid_text) == os.getpid():
+        if not pid_text.isdecimal() or int(pid_text) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             old = time.time() - leftover.stat().st_mtime > STALE_TEMPORARY_S
             if old or process_is_gone(int(pid_text)):
-                leftover.unlink()
+                system.remove_file(leftover)
 
 
 def _escape_glob(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def sync_directory(folder: Path) -> None:
-    """Make renames in a folder durable.
-
-    Args:
-        folder: the folder.
-    """
-    # A rename is only durable once its directory is; Windows has no such call and needs none.
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextlib.contextmanager
-def _temporary_for(target: Path) -> Iterator[Path]:
+def _temporary_for(target: Path, needed_bytes: int = 0) -> Iterator[Path]:
     """Make room for a file that will become ``target``; it is gone afterwards unless it was renamed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_stale_temporaries(target)
     temporary = _temporary_path(target)
     try:
+        system.make_folder(target.parent)
+        _sweep_stale_temporaries(target)
         yield temporary
+    except OSError as error:
+        raise_named(error, target, max(needed_bytes, _size(temporary)), temporary)
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            system.remove_file(temporary)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @contextlib.contextmanager
 def _synced(temporary: Path) -> Iterator[BinaryIO]:
-    with temporary.open("wb") as file:
+    with system.open_file(temporary, "wb") as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
+        system.sync(file)
 
 
 def _rename(temporary: Path, target: Path) -> None:
-    temporary.replace(target)
-    sync_directory(target.parent)
+    system.rename(temporary, target)
+    system.sync_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -125,7 +120,7 @@ def write_together(files: Mapping[str, bytes]) -> None:
         pairs = []
         for name, data in files.items():
             target = Path(name)
-            temporary = stack.enter_context(_temporary_for(target))
+            temporary = stack.enter_context(_temporary_for(target, len(data)))
             with _synced(temporary) as file:
                 file.write(data)
             pairs.append((temporary, target))
@@ -163,8 +158,8 @@ def open_log(target: str | Path) -> BinaryIO:
         A binary file, buffered.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.open("xb")
+    system.make_folder(target.parent)
+    return system.open_file(target, "xb")
 
 
 def open_partial(target: str | Path) -> BinaryIO:
@@ -177,8 +172,8 @@ def open_partial(target: str | Path) -> BinaryIO:
         A binary file to read and to append to, whatever was sought; it may be truncated. The caller syncs it.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.open("a+b")
+    system.make_folder(target.parent)
+    return system.open_file(target, "a+b")
 
 
 def scratch(folder: str | Path) -> BinaryIO:
@@ -197,10 +192,12 @@ def move(source: str | Path, target: str | Path) -> None:
     """Rename a file within one file system, making the folder it goes to.
 
     Args:
-        source: the file as it is.
+        source: the file as it is; synced, so that the disk never has the new name without the bytes.
         target: where it goes; replaced if it exists.
     """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Path(source).replace(target)
-    sync_directory(target.parent)
+    source, target = Path(source), Path(target)
+    system.make_folder(target.parent)
+    if source.is_file() and not source.is_symlink():
+        system.sync_path(source)
+    system.rename(source, target)
+    system.sync_folder(target.parent)

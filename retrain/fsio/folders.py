@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from retrain.fsio.files import process_is_gone, sync_directory
+from retrain.fsio import system
+from retrain.fsio.files import process_is_gone
 
 _STAGING = ".staging."
 _REPLACED = ".replaced."
+_LEFT = re.compile(rf"(?:{re.escape(_STAGING)}|\.(?P<replaced>.+){re.escape(_REPLACED)})(?P<pid>[0-9]+)")
+# Folders that this process is preparing files in.
+_in_use: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -26,15 +30,16 @@ def staging(folder: str | Path) -> Iterator[Path]:
         The empty folder. What killed processes left of theirs is removed.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder, _STAGING)
+    system.make_folder(folder)
+    sweep(folder)
     place = folder / f"{_STAGING}{os.getpid()}"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    remove(place)
+    system.make_folder(place)
     try:
-        yield place
+        with _using(place):
+            yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        discard(place)
 
 
 def open_staged(target: str | Path) -> BinaryIO:
@@ -47,8 +52,8 @@ def open_staged(target: str | Path) -> BinaryIO:
         A binary file to write into, buffered.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.open("xb")
+    system.make_folder(target.parent)
+    return system.open_file(target, "xb")
 
 
 def move_folder(source: str | Path, target: str | Path) -> None:
@@ -59,16 +64,21 @@ def move_folder(source: str | Path, target: str | Path) -> None:
         target: where it goes; a folder that is there is replaced.
     """
     source, target = Path(source), Path(target)
-    for path in sorted(source.rglob("*"), reverse=True):
+    for path in (*sorted(source.rglob("*"), reverse=True), source):
         _sync(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target.parent, f".{target.name}{_REPLACED}")
+    system.make_folder(target.parent)
+    sweep(target.parent)
     old = target.with_name(f".{target.name}{_REPLACED}{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    sync_directory(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    with _using(old):
+        if target.exists():
+            system.rename(target, old)
+        try:
+            system.rename(source, target)
+        except OSError:
+            _put_back(old, target)
+            raise
+        system.sync_folder(target.parent)
+    discard(old)
 
 
 def remove(target: str | Path) -> bool:
@@ -82,25 +92,64 @@ def remove(target: str | Path) -> bool:
     """
     target = Path(target)
     if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
+        system.remove_tree(target)
         return True
-    if target.exists() or target.is_symlink():
-        target.unlink()
-        return True
-    return False
+    return os.path.lexists(target) and system.remove_file(target)
+
+
+def discard(target: str | Path) -> None:
+    """Remove what is of no use any more, as far as that can be done: a later run sweeps what stays.
+
+    Args:
+        target: a file or a folder; it need not be there.
+    """
+    target = Path(target)
+    if target.is_dir() and not target.is_symlink():
+        system.remove_tree(target, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        system.remove_file(target)
 
 
 def _sync(path: Path) -> None:
     if path.is_dir():
-        sync_directory(path)
-        return
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+        system.sync_folder(path)
+    else:
+        system.sync_path(path)
 
 
-def _sweep(folder: Path, start: str) -> None:
-    """Remove what killed processes left."""
-    for leftover in folder.glob(f"{''.join(f'[{c}]' if c in '*?[' else c for c in start)}*"):
-        pid = leftover.name.rsplit(".", 1)[-1]
-        if pid.isdigit() and int(pid) != os.getpid() and process_is_gone(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+def sweep(folder: str | Path) -> None:
+    """Remove the folders that killed processes prepared files in or had replaced, and what could not be removed then.
+
+    A folder that was moved away for another one that never came goes back.
+
+    Args:
+        folder: in which they were; it need not exist.
+    """
+    with contextlib.suppress(OSError):
+        for leftover in list(Path(folder).glob(".*")):
+            left = _LEFT.fullmatch(leftover.name)
+            if left is None or leftover in _in_use or not _is_nobodys(int(left["pid"])):
+                continue
+            if left["replaced"]:  # killed between its two renames, a process leaves no other copy
+                _put_back(leftover, leftover.with_name(left["replaced"]))
+            discard(leftover)
+
+
+def _is_nobodys(pid: int) -> bool:
+    return pid == os.getpid() or process_is_gone(pid)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):
+        if old.exists() and not os.path.lexists(target):
+            system.rename(old, target)
+
+
+@contextlib.contextmanager
+def _using(place: Path) -> Iterator[None]:
+    _in_use.add(place)
+    try:
+        yield
+    finally:
+        _in_use.discard(place)

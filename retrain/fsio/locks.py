@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import IO
 
 from retrain.errors import RetrainError
+from retrain.fsio import system
 
 
 @contextlib.contextmanager
-def locked(target: str | Path, *, timeout_s: float = 600.0) -> Iterator[None]:
+def locked(target: str | Path, *, timeout_s: float = 600.0, stays: bool = True) -> Iterator[None]:
     """Hold a lock that other processes on this machine respect, and that a killed process gives up by itself.
 
     Args:
-        target: what is locked; the lock is the file ``<target>.lock`` beside it, which stays.
+        target: what is locked; the lock is the file ``<target>.lock`` beside it.
         timeout_s: how long to wait for another process.
+        stays: leave that file there afterwards.
 
     Yields:
         Nothing; the lock is held inside the block.
@@ -27,17 +30,39 @@ def locked(target: str | Path, *, timeout_s: float = 600.0) -> Iterator[None]:
         RetrainError: another process still held it after the timeout.
     """
     path = Path(f"{target}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        deadline = time.monotonic() + timeout_s
-        while not _try_lock(file):
-            if time.monotonic() > deadline:
-                raise RetrainError(f"another process has held {path} for {timeout_s:.0f} s; end it and try again")
-            time.sleep(0.05)
+    system.make_folder(path.parent)
+    with _wait(path, time.monotonic() + timeout_s, timeout_s) as file:
         try:
             yield
         finally:
+            if not stays:
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                    system.remove_file(path)
             _unlock(file)
+
+
+def _wait(path: Path, deadline: float, timeout_s: float) -> IO[bytes]:
+    """Open and lock the file; again where who held it has removed it meanwhile."""
+    while True:
+        file = system.open_file(path, "a+b")
+        try:
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    raise RetrainError(f"another process has held {path} for {timeout_s:.0f} s; end it and try again")
+                time.sleep(0.05)
+            if _is_at(path, file):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 if sys.platform == "win32":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,8 +109,7 @@ class Writer:
             row: it takes the place of an earlier one of the same address and label.
         """
         self._file.write(json.dumps(dataclasses.asdict(row)).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        fsio.sync(self._file)
         self._rows[row.wanted] = row
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrain import fsio
 from retrain.console import printable
-from retrain.dataset.scan import suffix_of, suffixes_for
+from retrain.dataset.scan import list_folder, suffix_of, suffixes_for
 from retrain.errors import UsageError
 from retrain.getting.moves import (
     JOURNAL,
@@ -73,15 +74,21 @@ def plan_separation(folder: str | Path, pattern: str = DEFAULT_PATTERN, *, lower
         raise UsageError(f"expected a folder, got {printable(str(folder))}; check the spelling")
     moves: list[Move] = []
     left: dict[str, str] = {}
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            label, why = _label_of(entry, expression, lower)
-            if label is not None:
-                moves.append(Move(entry.name, label))
-            elif why:
-                left[entry.name] = why
+    for entry in _listed(folder):
+        label, why = _label_of(entry, expression, lower)
+        if label is not None:
+            moves.append(Move(entry.name, label))
+        elif why:
+            left[entry.name] = why
     moves.sort(key=lambda move: (move.label, move.name))
     return Plan(folder, tuple(moves), left, tuple(_problems(folder, moves)))
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    entries = list_folder(str(folder))
+    if isinstance(entries, str):
+        raise UsageError(entries)
+    return entries
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -117,8 +124,7 @@ def _label_of(entry: os.DirEntry[str], pattern: re.Pattern[str], lower: bool) ->
 
 def _problems(folder: Path, moves: list[Move]) -> list[str]:
     labels = sorted({move.label for move in moves})
-    with os.scandir(folder) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    folders = [entry.name for entry in _listed(folder) if entry.is_dir(follow_symlinks=False)]
     same = [f"{sentence}, or use --lower" for sentence in twins(labels, folders)]
     blocked = [fault for label in labels if (fault := folder_fault(folder / label))]
     earlier = read_journal(folder)
@@ -155,6 +161,7 @@ def apply_plan(plan: Plan) -> int:
     if not plan.moves:
         return 0
     folder = plan.folder
+    _see_that_files_can_move(folder, plan.moves)
     with fsio.locked(folder / _LOCK, timeout_s=_LOCK_WAIT_S):
         # What an interrupted run did not get to is planned again; what it moved stays in the journal.
         earlier = read_journal(folder)
@@ -173,6 +180,19 @@ def apply_plan(plan: Plan) -> int:
     return len(plan.moves)
 
 
+def _see_that_files_can_move(folder: Path, moves: Sequence[Move]) -> None:
+    labels = sorted({folder / move.label for move in moves})
+    places = [folder, *(place for place in labels if os.path.isdir(place))]  # noqa: PTH112
+    hindrances = ((place, fsio.why_not_writable(place, folder=True)) for place in places)
+    problems = [
+        f"cannot move files in {printable(str(place))}: {why}; change its permissions"
+        for place, why in hindrances
+        if why
+    ]
+    if problems:
+        raise UsageError(problems)
+
+
 def undo_separation(folder: str | Path) -> tuple[int, list[str]]:
     """Put back what was moved, and take away the class folders that are empty then.
 
@@ -189,6 +209,7 @@ def undo_separation(folder: str | Path) -> tuple[int, list[str]]:
     moves = read_journal(folder) if folder.is_dir() else []
     if not moves:
         raise UsageError(f"expected a folder with {JOURNAL} in it, got {printable(str(folder))}; nothing to undo there")
+    _see_that_files_can_move(folder, moves)
     with fsio.locked(folder / _LOCK, timeout_s=_LOCK_WAIT_S):
         for move in moves:
             if is_claim(folder, move):
@@ -218,6 +239,6 @@ def _put_back(folder: Path, moves: list[Move]) -> tuple[int, list[str]]:
     for label in {move.label for move in moves}:
         place = folder / label
         if place.is_dir() and not any(place.iterdir()):
-            place.rmdir()
+            fsio.remove_folder(place)
     write_journal(folder, [])
     return back, gone

@@ -79,7 +79,8 @@ def constant_shape(node: Any) -> tuple[int, ...]:  # noqa: ANN401
         WeightsError: it is no shape, or one of more than MAX_ELEMENTS numbers.
     """
     shape = tuple(int(dim.size) for dim in node.attr["value"].tensor.tensor_shape.dim)
-    if len(shape) > 8 or min(shape, default=1) < 0 or math.prod(shape) > MAX_ELEMENTS:
+    # Trap: NumPy multiplies the sizes beside one of 0, too, and cannot hold a product of more than 64 bits.
+    if len(shape) > 8 or min(shape, default=1) < 0 or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise WeightsError(f"constant {node.name} says that its shape is {shape}: at most {MAX_ELEMENTS} numbers")
     return shape
 

@@ -6,6 +6,7 @@ the graph in saved_model.pb has the same objects under the same names, but not a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ class Checkpoint:
         from tensorboard.compat.proto.trackable_object_graph_pb2 import TrackableObjectGraph
 
         tf = import_sessions()
-        self._errors = (tf.error, ValueError, RuntimeError, KeyError)
+        # TypeError: the entry that should be a message is an array.
+        self._errors = (tf.error, ValueError, TypeError, RuntimeError, KeyError)
         self._folder = folder
         try:
             # Trap: tf.train.load_checkpoint follows a file named "checkpoint", wherever that leads.
@@ -48,7 +50,7 @@ class Checkpoint:
             raise WeightsError(f"cannot read the variables in {folder}: {_last_line(error)}") from error
         if not self._objects:
             raise WeightsError(f"cannot read the variables in {folder}: they belong to no objects")
-        total = sum(int(np.prod(shape)) for shape in self._shapes.values())
+        total = sum(math.prod(shape) for shape in self._shapes.values())
         if total > 4 * MAX_ELEMENTS:  # an optimiser's, and Keras' second copy of them, lie there, too
             raise WeightsError(f"the variables in {folder} are {total} numbers, at most {4 * MAX_ELEMENTS} are read")
 

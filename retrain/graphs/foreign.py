@@ -32,7 +32,7 @@ from retrain.graphs.checked import (
     source_name,
 )
 from retrain.graphs.compat import strip_for_1_15
-from retrain.images import InputSpec
+from retrain.images import Floats, InputSpec
 
 MAX_INPUT_PIXELS = 1024
 MAX_FEATURES = 1 << 16
@@ -264,12 +264,10 @@ class _Copy:
         found = [find_constant(self._nodes, source) for source in node.input[1:5]]
         if len(found) != 4 or any(one is None for one in found):
             raise WeightsError(f"expected {node.name} ({node.op}) to take four constants")
-        mean, variance, beta, gamma = (one.astype(np.float64) for one in found if one is not None)
-        scale = 1 / np.sqrt(variance + node.attr["variance_epsilon"].f)
-        scale = scale * gamma if node.attr["scale_after_normalization"].b else scale
+        scale, shift = _folded(node, *(one.astype(np.float64) for one in found if one is not None))
         name = self._renamed(node.name)
-        self.add_array(f"{name}/scale", scale.astype(np.float32))
-        self.add_array(f"{name}/shift", (beta - mean * scale).astype(np.float32))
+        self.add_array(f"{name}/scale", scale)
+        self.add_array(f"{name}/shift", shift)
         product = self._new(f"{name}/scaled", "Mul", [self._renamed(node.input[0]), f"{name}/scale"])
         product.attr["T"].type = _FLOAT
         self._new(name, "Add", [product.name, f"{name}/shift"]).attr["T"].type = _FLOAT
@@ -283,3 +281,17 @@ class _Copy:
 
     def _new(self, name: str, operation: str, sources: list[str]) -> Any:  # noqa: ANN401
         return self.graph.node.add(name=name, op=operation, input=sources)
+
+
+def _folded(node: Any, *given: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:  # noqa: ANN401
+    """Make a scale and a shift, float32 (C,), of mean, variance, beta and gamma."""
+    if len({one.shape for one in given}) > 1:
+        raise WeightsError(f"expected the four constants of {node.name} ({node.op}) to be of one shape; it is damaged")
+    mean, variance, beta, gamma = given
+    with np.errstate(all="ignore"):  # what comes of it is looked at below
+        scale = 1 / np.sqrt(variance + node.attr["variance_epsilon"].f)
+        scale = scale * gamma if node.attr["scale_after_normalization"].b else scale
+        made = scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
+    if not all(np.isfinite(one).all() for one in made):
+        raise WeightsError(f"expected {node.name} ({node.op}) to come to finite float32 numbers; it is damaged")
+    return made

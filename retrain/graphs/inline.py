@@ -118,7 +118,7 @@ def _cut(writer: _Writer, result: str, features: int) -> Skeleton:
 
 def _ends_in(nodes: dict[str, Any], name: str, operation: str) -> bool:
     for _ in range(64):
-        if nodes[name].op != "Identity":
+        if nodes[name].op != "Identity" or not nodes[name].input:
             break
         name = source_name(nodes[name].input[0])
     return bool(nodes[name].op == operation)

@@ -5,6 +5,7 @@ The best step by validation loss is kept, where there are enough validation phot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -92,6 +93,7 @@ class Trainer:
             batch = self.sampler.draw(recipe.batch_size)
             x, y = self.train.take(batch), self.y[batch]
             network.descend(x, y, rate_of(recipe, step))
+            self._require_numbers(network, step)
             last = step == recipe.steps - 1
             if last or step % recipe.eval_interval == 0:
                 last |= self._choose(network, step, x, y)
@@ -108,12 +110,23 @@ class Trainer:
             losses = losses_of(network.logits(self.choice_x), self.choice_y)
             stop = self.choice.offer(step, losses, lambda: tuple(part.copy() for part in network.state))
         loss = float(losses_of(network.logits(x), y).mean())
-        if not np.isfinite(loss) or not all(np.isfinite(part).all() for part in network.state):
-            raise NumericalError(
-                f"the loss became {loss} at step {step}: training left the numbers. Lower --learning_rate "
-                f"(now {self.recipe.learning_rate:g}; 0.01 is usual). Nothing was exported."
-            )
+        if not np.isfinite(loss):
+            raise self._left_numbers(f"the loss became {loss}", step)
         return stop
+
+    def _require_numbers(self, network: Network, step: int) -> None:
+        # A sum of squares that is a number is one of numbers, and soon had; what is so large is looked at again.
+        parts = [part.ravel("K") for part in network.state]
+        if all(math.isfinite(part @ part) for part in parts):
+            return
+        if not all(np.isfinite(part).all() for part in parts):
+            raise self._left_numbers("a weight became NaN or infinite", step)
+
+    def _left_numbers(self, what: str, step: int) -> NumericalError:
+        return NumericalError(
+            f"{what} at step {step}: training left the numbers. Lower --learning_rate "
+            f"(now {self.recipe.learning_rate:g}; 0.01 is usual). Nothing was exported."
+        )
 
     def _report(self, network: Network, step: int, x: Floats, y: Indices) -> StepReport:
         logits = network.logits(x)

@@ -2,8 +2,9 @@
 
 In a published MLPerf issue another image library in one place moved ImageNet top-1 from 76.5 % to 73.9 %; here,
 changing the decoder or the resize kernel alone moves the features by 8 to 19 %. So everything goes through this room:
-spec.py says what a model wants and what is refused, reading.py reads files, opening.py tells formats and opens them
-within limits, decoding.py makes pixels of them and pixels into model input; dates.py reads when they were taken.
+spec.py says what a model wants and what is refused, reading.py reads files, opening.py tells formats and opens them,
+after headers.py has walked their bytes and refused what would take too long or too much memory; decoding.py makes
+pixels of them and pixels into model input; dates.py reads when they were taken.
 tf1.py, imported where it is asked for, makes the pixels that the codelab's label_image made under TensorFlow 1, with
 what its JPEG decoder did in tf1_decoding.py and tf1_jpeg.py; graphs that others trained on such pixels are labelled
 with it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Iterator
 
 import cykooz_resizer
 import numpy as np
@@ -11,12 +12,16 @@ from PIL import ExifTags, Image
 
 from retrain.errors import ImageError
 from retrain.images.deep import stretched_picture
-from retrain.images.opening import check_header, with_image
+from retrain.images.headers import check_size
+from retrain.images.opening import with_image
 from retrain.images.sky import SkyStretch
 from retrain.images.spec import LIMITS, Floats, ImageLimits, InputSpec, Pixels
 
 # Part of every cache key: raise it when anything here or in opening.py changes a single pixel.
 PREPROCESSING_VERSION = 1
+
+# Pixels of which several copies are held at a time.
+_AT_ONCE = 1 << 22
 
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,13 +67,13 @@ def pixels_of(picture: Image.Image, spec: InputSpec) -> Pixels:
     Raises:
         ImageError: it passes a limit; or it was opened from a damaged file and not decoded yet.
     """
-    check_header(picture, b"", LIMITS)
+    check_size(*picture.size, LIMITS)
     try:
         if spec.sky is not None and is_wide(picture):
             return _upright_pixels(stretched_picture(picture, spec.sky), spec)
         return _upright_pixels(picture.copy(), spec)  # Trap: draft() would change the size of the caller's own
     except Exception as error:  # as in with_image: one opened from a file is decoded only here
-        raise ImageError("damaged", f"{picture.format or 'picture'}: {error or type(error).__name__}") from error
+        raise ImageError("damaged", f"{picture.format or 'picture'}: {str(error) or type(error).__name__}") from error
 
 
 def decode_upright(
@@ -142,8 +147,47 @@ def upper_bits(image: Image.Image) -> Image.Image:
         Mode L.
     """
     # Trap: convert() would clip 16-bit values at 255 instead of scaling them.
-    wide = np.asarray(image).astype(np.float64)
-    return Image.fromarray((wide / 256).clip(0, 255).astype(np.uint8))
+    wide = np.asarray(image)
+    levels = np.empty(wide.shape, np.uint8)
+    for rows in bands(*image.size):
+        levels[rows] = (wide[rows].astype(np.float64) / 256).clip(0, 255)
+    return Image.fromarray(levels)
+
+
+def bands(width: int, height: int) -> Iterator[slice]:
+    """Divide a picture into rows of which copies may be held: what is held beside it does not grow with it.
+
+    Args:
+        width: pixels.
+        height: pixels.
+
+    Yields:
+        Numbers of rows, from the first to the last; all of them at once where the picture is not large.
+    """
+    step = max(1, _AT_ONCE // max(1, width))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
+
+
+def values_of(image: Image.Image) -> Pixels:
+    """Copy a picture out of Pillow, which itself would hold it three times meanwhile.
+
+    Args:
+        image: of 8 bits a value.
+
+    Returns:
+        uint8 (height, width) or (height, width, channels).
+    """
+    parts = (np.asarray(image.crop((0, rows.start, image.width, rows.stop))) for rows in bands(*image.size))
+    first = next(parts)
+    if len(first) == image.height:
+        return first
+    whole = np.empty((image.height, *first.shape[1:]), np.uint8)
+    whole[: len(first)] = first
+    at = len(first)
+    for part in parts:
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
 
 
 def _upright_pixels(image: Image.Image, spec: InputSpec) -> Pixels:
@@ -164,6 +208,8 @@ def _upright_image(image: Image.Image, height: int, width: int) -> Image.Image:
     image.draft("RGB", (height, width) if _is_sideways(turn) else (width, height))
     whole = _to_rgb(image)
     whole.load()  # the file's bytes are let go of
+    if whole is not image:
+        image.close()  # its pixels, too
     return whole.transpose(turn) if turn is not None else whole
 
 
@@ -193,8 +239,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image
     if is_wide(image):
         return upper_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        whole = image.convert("RGBA")
+    return _over_white(image) if image.has_transparency_data else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    flat = Image.new("RGB", image.size)
+    for rows in bands(*image.size):
+        whole = image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA")
         paper = Image.new("RGBA", whole.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, whole).convert("RGB")
-    return image.convert("RGB")
+        flat.paste(Image.alpha_composite(paper, whole).convert("RGB"), (0, rows.start))
+    return flat

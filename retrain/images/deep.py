@@ -20,11 +20,14 @@ from PIL import Image, UnidentifiedImageError
 from retrain.errors import ImageError
 from retrain.images.fits import GZIP_MAGIC, read_fits
 from retrain.images.fits import MAGIC as FITS_MAGIC
+from retrain.images.headers import check_bytes, check_size, check_structure
 from retrain.images.sky import SkyStretch, Values, stretched
 from retrain.images.spec import ImageLimits
 
 _TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# Of values as they lie in the file: with stretching, 4 s and five times as much memory. 20 million pixels with alpha.
+MAX_BYTES = 160_000_000
 # Where a PNG says how many bits a value has: in its first chunk.
 _PNG_DEPTH_AT = 24
 _GREY_MODES = ("I;16", "I;16L", "I;16B", "I", "F")
@@ -85,6 +88,7 @@ def deep_picture(data: bytes, sky: SkyStretch, limits: ImageLimits) -> Image.Ima
         ImageError: it is not read, is damaged, or passes a limit; or astropy is not installed.
     """
     name = deep_format(data)
+    check_bytes(data, limits)
     try:
         if name == "FITS":
             # Turned over at last: rows of FITS go upwards, and zscale's sample of them is to be astropy's.
@@ -98,7 +102,7 @@ def deep_picture(data: bytes, sky: SkyStretch, limits: ImageLimits) -> Image.Ima
         raise ImageError("damaged", f"{name}, damaged or of a kind that is not read; {_READ}") from error
     except Exception as error:
         # As in opening.py: whatever the damage led a decoder to means that these bytes are not a whole picture.
-        raise ImageError("damaged", f"{name}: {error or type(error).__name__}") from error
+        raise ImageError("damaged", f"{name}: {str(error) or type(error).__name__}") from error
 
 
 def deep_as_bmp(data: bytes, sky: SkyStretch, limits: ImageLimits) -> bytes:
@@ -141,11 +145,11 @@ def _picture(levels: npt.NDArray[np.uint8]) -> Image.Image:
 
 def _read_with_pillow(data: bytes, name: str, limits: ImageLimits) -> Values:
     """Real numbers (H, W) or (3, H, W), upright."""
+    check_structure(data, name, limits)
     with Image.open(io.BytesIO(data), formats=(name,)) as image:
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise ImageError("too large", f"{width} x {height} pixels, at most {limits.max_pixels} are decoded")
+        check_size(*image.size, limits)
         raw = _raw_mode(image)
+        _check_unpacked(image, raw)
         if image.mode in _GREY_MODES and ";8" not in raw:
             return _grey(image, raw)
     if raw == "LA;16B":
@@ -159,6 +163,13 @@ def _read_with_pillow(data: bytes, name: str, limits: ImageLimits) -> Values:
             f"{name} of mode {image.mode} ({raw or 'of several'}); {_READ}",
         )
     return _colours(data, name, plan)
+
+
+def _check_unpacked(image: Image.Image, raw: str) -> None:
+    item = 2 if "16" in raw else 4
+    size = image.width * image.height * item * len(image.getbands())
+    if size > MAX_BYTES:
+        raise ImageError("too large", f"{size} bytes unpacked, at most {MAX_BYTES} are read")
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -181,9 +192,11 @@ def _colours(data: bytes, name: str, plan: _Plan) -> Values:
     whole = upper.astype(np.uint16)
     whole <<= 8
     whole |= lower
-    planes = np.moveaxis(whole[..., :3], -1, 0)
+    del upper, lower
+    planes: Values = np.moveaxis(whole[..., :3], -1, 0)
     if plan.mode == "RGBA":
-        return np.where(whole[..., 3] > 0, planes.astype(np.float32), np.float32(np.nan))
+        planes = planes.astype(np.float32)
+        planes[:, whole[..., 3] == 0] = np.nan
     return planes
 
 

@@ -18,6 +18,7 @@ from types import ModuleType
 import numpy as np
 
 from retrain.errors import ImageError
+from retrain.images.headers import check_size
 from retrain.images.sky import Values, no_astropy
 from retrain.images.spec import ImageLimits
 from retrain.images.tiles import check_tiles
@@ -180,8 +181,7 @@ def _unit(data: bytes, start: int) -> _Unit:
 
 def _read(data: bytes, unit: _Unit, shape: tuple[int, ...], limits: ImageLimits) -> Values:
     height, width = shape[-2:]
-    if height * width > limits.max_pixels:
-        raise ImageError("too large", f"{width} x {height} pixels, at most {limits.max_pixels} are decoded")
+    check_size(width, height, limits)
     unpacked = math.prod(shape) * unit.item_bytes("Z" if unit.is_compressed else "")
     if unpacked > limits.max_bytes:
         raise ImageError("too large", f"{unpacked} bytes unpacked, at most {limits.max_bytes} are read")

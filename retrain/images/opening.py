@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from retrain.errors import ImageError
 from retrain.images.deep import deep_format, deep_picture
+from retrain.images.headers import check_size, check_structure
 from retrain.images.sky import SkyStretch
 from retrain.images.spec import ImageLimits
 
@@ -22,12 +22,10 @@ _MAGIC = {
     "BMP": (b"BM",),
     "WEBP": (b"RIFF",),
 }
-# A marker that begins a segment: not stuffing (00), restart (D0 to D7), start of image (D8) or fill (FF).
-_JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 
-# Both would be printed for every such photograph: the limits below decide on size, and damaged metadata is harmless.
+# Both would be printed for every such photograph: the limits decide on size, and damaged metadata is harmless.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _T = TypeVar("_T")
 
@@ -71,47 +69,19 @@ def with_image(data: bytes, limits: ImageLimits, use: Callable[[Image.Image], _T
     if sky is not None and deep_format(data):
         return use(deep_picture(data, sky, limits))
     image_format = sniff_format(data)
+    check_structure(data, image_format, limits)
     try:
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
-            check_header(image, data, limits)
+            check_size(*image.size, limits)
             return use(image)
     except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        # Its text names an object of Pillow's at an address, which is another one each time.
+        raise ImageError("damaged", f"{image_format}: its header cannot be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("too large", str(error)) from error
     except Exception as error:
         # Pillow's decoders raise whatever the damage led them to (OSError, SyntaxError, ValueError, struct.error,
         # KeyError, TypeError ...): all of it means that these bytes are not a whole image.
-        raise ImageError("damaged", f"{image_format}: {error or type(error).__name__}") from error
-
-
-def check_header(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
-    """Refuse an image that is not decoded yet by what its header says.
-
-    Args:
-        image: opened.
-        data: the file's bytes; only a progressive JPEG's are looked at.
-        limits: how much is too much.
-
-    Raises:
-        ImageError: it has too many pixels or scans.
-    """
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageError("too large", f"{width} x {height} pixels, at most {limits.max_pixels} are decoded")
-    if image.info.get("progressive") and _too_many_scans(data, limits.max_jpeg_scans):
-        raise ImageError("too many scans", f"over {limits.max_jpeg_scans} scans in a progressive JPEG")
-
-
-def _too_many_scans(data: bytes, limit: int) -> bool:
-    if data.count(b"\xff\xda") <= limit:
-        return False
-    # Trap: behind the picture phones append films, and thumbnails lie inside; only the picture's own scans count.
-    scans, at = 0, 2
-    while scans <= limit and (found := _JPEG_MARKER.search(data, at)):
-        at, marker = found.end(), data[found.end() - 1]
-        if marker == 0xD9:
-            break
-        scans += marker == 0xDA
-        at += int.from_bytes(data[at : at + 2], "big")
-    return scans > limit
+        raise ImageError("damaged", f"{image_format}: {str(error) or type(error).__name__}") from error

@@ -20,11 +20,13 @@ class ImageLimits:
     Args:
         max_bytes: size of the file.
         max_pixels: width times height.
-        max_jpeg_scans: scans of a progressive JPEG; each costs a pass over all pixels (libjpeg-turbo's own cap).
+        max_side: width and height; resizing keeps as many rows of the model's width, or columns of its height.
+        max_jpeg_scans: scans of a JPEG; each costs a pass over all pixels (libjpeg-turbo's own cap).
     """
 
     max_bytes: int = 100_000_000
     max_pixels: int = 100_000_000
+    max_side: int = 65_535
     max_jpeg_scans: int = 100
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from retrain.images.decoding import is_wide, upper_bits
+from retrain.images.decoding import bands, is_wide, upper_bits
 from retrain.images.spec import Pixels
 from retrain.images.tf1_jpeg import Places, jpeg_pixels
 
@@ -42,18 +42,28 @@ def tf1_picture(image: Image.Image) -> Picture:
     """
     if isinstance(image, JpegImageFile):
         return Picture(image.height, image.width, jpeg_pixels(image))
-    whole = np.asarray(_opaque(image))
-    height, width, _ = whole.shape
-    return Picture(height, width, lambda rows, columns: whole.take(rows, axis=0).take(columns, axis=1))
+    whole = _frame(image)
+    return Picture(whole.height, whole.width, lambda rows, columns: _at(whole, rows, columns))
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    if is_wide(image):
-        return upper_bits(image).convert("RGB")
+def _frame(image: Image.Image) -> Image.Image:
     # Trap: decoding empties the list of tiles.
     frame = image.tile[0].extents if isinstance(image, GifImageFile) else None
     image.load()
     # A transparent colour is a colour; Pillow would warn that its transparency is lost.
     image.info.pop("transparency", None)
-    whole = image.convert("RGB")
-    return whole.crop(frame) if frame is not None else whole
+    return image.crop(frame) if frame is not None else image
+
+
+def _at(image: Image.Image, rows: Places, columns: Places) -> Pixels:
+    pixels = np.empty((len(rows), len(columns), 3), np.uint8)
+    for band in bands(*image.size):
+        here = np.flatnonzero((rows >= band.start) & (rows < band.stop))
+        if len(here):
+            part = np.asarray(_opaque(image.crop((0, band.start, image.width, band.stop))))
+            pixels[here] = part.take(rows[here] - band.start, axis=0).take(columns, axis=1)
+    return pixels
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    return (upper_bits(image) if is_wide(image) else image).convert("RGB")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.JpegImagePlugin import JpegImageFile
 
+from retrain.images.decoding import values_of
 from retrain.images.spec import Pixels
 
 # Numbers of rows or of columns, in any order, also twice.
@@ -42,7 +43,7 @@ def jpeg_pixels(image: JpegImageFile) -> Callable[[Places, Places], Pixels]:
     if is_ycc:
         image.draft("YCbCr", None)
     image.decoderconfig = _FAST
-    stored = np.asarray(image)
+    stored = values_of(image)
     if stored.ndim == 2:
         return lambda rows, columns: np.repeat(_at(stored, rows, columns)[..., np.newaxis], 3, axis=2)
     planes = [(stored[::down, ::across, number], (down, across)) for number, (down, across) in enumerate(steps)]
@@ -70,12 +71,13 @@ def _inked(image: JpegImageFile, steps: list[tuple[int, int]]) -> Callable[[Plac
     # Trap: Pillow gives no stored colours of these, so that the fast transform would cost the smoothing.
     if all(step == (1, 1) for step in steps):
         image.decoderconfig = _FAST
-    stored = np.asarray(image)
-    # Trap: Pillow takes all of these for Adobe's, which store light in place of ink, and turns them over.
-    light = 255 - stored if "adobe" in image.info else stored
+    stored = values_of(image)
+    is_light = "adobe" in image.info
 
     def pixels(rows: Places, columns: Places) -> Pixels:
-        found = _at(light, rows, columns).astype(np.int32)
+        found = _at(stored, rows, columns).astype(np.int32)
+        # Trap: Pillow takes all of these for Adobe's, which store light in place of ink, and turns them over.
+        found = 255 - found if is_light else found
         return (found[..., :3] * found[..., 3:] // 255).astype(np.uint8)
 
     return pixels

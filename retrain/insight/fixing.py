@@ -15,11 +15,10 @@ from pathlib import Path
 from retrain import fsio
 from retrain.console import printable
 from retrain.dataset.catalog import Catalog, ImageRecord
-from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt
+from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt, unguarded
 from retrain.errors import UsageError, did_you_mean
 from retrain.getting.moves import carry, folder_fault
 from retrain.insight.corrections import JOURNAL, Correction, read_journal, write_journal
-from retrain.insight.suspects import unguarded
 
 _LOCK = ".fixing"
 _LOCK_WAIT_S = 2.0
@@ -71,8 +70,9 @@ def plan_fix(table: str, catalog: Catalog) -> FixPlan:
     wanted, passed_over, problems = _wanted(rows)
     found, strange = match_rows([row for row, _ in wanted], catalog)
     problems += strange
-    goes_to = {row.line: to for row, to in wanted}
     folders = _class_folders(catalog)
+    # A class whose name begins or ends with a space is named as it is spelt.
+    goes_to = {row.line: to if to in folders else to.strip() for row, to in wanted}
     corrections, faults = [], []
     for row, record in found:
         fault = _row_fault(row, record, goes_to[row.line], catalog, folders)
@@ -90,8 +90,10 @@ def _wanted(rows: Sequence[Row]) -> tuple[list[tuple[Row, str]], int, list[str]]
         return [], 0, ["it has no rows; write a line with path and to for each photograph that is to move"]
     columns = set(rows[0].cells)
     if "to" in columns:
-        empty = [f"line {row.line}: expected a class in the column to, got nothing" for row in rows if not _to(row)]
-        return [(row, _to(row)) for row in rows if _to(row)], 0, shorten(empty)
+        empty = [
+            f"line {row.line}: expected a class in the column to, got nothing" for row in rows if not row.cells["to"]
+        ]
+        return [(row, row.cells["to"]) for row in rows if row.cells["to"]], 0, shorten(empty)
     if not {"suggested", "accept"} <= columns:
         return [], 0, ["expected the columns path,to, or those of a suspects.csv with its column accept"]
     rows = [replace(row, cells={name: unguarded(cell) for name, cell in row.cells.items()}) for row in rows]
@@ -101,15 +103,11 @@ def _wanted(rows: Sequence[Row]) -> tuple[list[tuple[Row, str]], int, list[str]]
         for row, answer in zip(rows, answers, strict=True)
         if answer not in _YES | _NO
     ]
-    taken = [(row, row.cells["suggested"].strip()) for row, answer in zip(rows, answers, strict=True) if answer in _YES]
+    taken = [(row, row.cells["suggested"]) for row, answer in zip(rows, answers, strict=True) if answer in _YES]
     passed_over = len(rows) - len(taken)
     if not taken and not strange:
         strange = ["no row is accepted; write yes into the column accept of those that are to move"]
     return taken, passed_over, shorten(strange)
-
-
-def _to(row: Row) -> str:
-    return row.cells["to"].strip()
 
 
 def _class_folders(catalog: Catalog) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrain.dataset.sides import SIDE_NAMES, TESTING
+from retrain.dataset.tables import lines_of
 from retrain.errors import ModelError
 
 ENDING = ".predictions.csv"
@@ -105,7 +106,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         if path.stat().st_size > _MAX_BYTES:
             raise ModelError(f"expected {path} to have at most {_MAX_BYTES} bytes, got {path.stat().st_size}")
         text = path.read_bytes().decode("utf-8-sig")
-        table = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        table = csv.DictReader(lines_of(text), strict=True)
         missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
         if missing:
             raise ModelError(

@@ -7,15 +7,13 @@ alike photographs: of labels flipped on purpose, more lie among the first (bench
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain.console import FORMULA_STARTS
+from retrain.dataset.tables import guarded, table_text
 from retrain.insight.neighbours import Floats, Indices, Nearest
 
 COLUMNS = ("path", "label", "suggested", "score", "likely", "accept")
@@ -120,31 +118,6 @@ def find_suspects(probabilities: Floats, labels: Indices, shares: npt.NDArray[np
     return Doubts(1 - own, suggested, thresholds, listed)
 
 
-def guarded(text: str) -> str:
-    """Spell a text so that no spreadsheet calculates it (OWASP, "CSV injection").
-
-    Args:
-        text: a path or label; what is not UTF-8 in it becomes escapes, as in the run's other tables.
-
-    Returns:
-        The text, behind an apostrophe where it would begin a formula.
-    """
-    shown = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{shown}" if shown.lstrip("'").startswith(FORMULA_STARTS) else shown
-
-
-def unguarded(text: str) -> str:
-    """Take away the apostrophe of `guarded`.
-
-    Args:
-        text: a cell.
-
-    Returns:
-        What it was made of.
-    """
-    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text
-
-
 def suspects_csv(doubts: Doubts, paths: Sequence[str], names: Sequence[str]) -> str:
     """Write the suspects as a table that ``python -m retrain fix --apply`` takes.
 
@@ -157,11 +130,9 @@ def suspects_csv(doubts: Doubts, paths: Sequence[str], names: Sequence[str]) -> 
         CSV with the columns path, label, suggested, score, likely ("yes" or nothing), and accept, which is empty: a
         person writes "yes" there. Most doubtful first.
     """
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(COLUMNS)
+    rows: list[Sequence[str]] = [COLUMNS]
     for one in doubts.suspects:
         likely = "yes" if one.likely else ""
         texts = (paths[one.photograph], names[one.label], names[one.suggested])
-        table.writerow((*map(guarded, texts), f"{one.score:.4f}", likely, ""))
-    return file.getvalue()
+        rows.append((*map(guarded, texts), f"{one.score:.4f}", likely, ""))
+    return table_text(rows)

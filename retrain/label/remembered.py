@@ -3,6 +3,7 @@
 A line each, in JSON: path below the folder, size, time of the last change, and how long the output was once the row was
 in it. The row is written first. So what lies behind the last length in the journal was cut off by a kill: it is taken
 away at the next start and written again, and each photograph has one row, whatever moment the process ended at.
+Only the first row is synced: what a loss of power made zeros of, in either file, counts as cut off as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from retrain.label.flags import LabelConfig
 Stamp = tuple[int, int]
 SUFFIX = ".journal"
 _VERSION = 1
+_CHUNK = 1 << 20
 
 
 def journal_path(output: str) -> Path:
@@ -82,6 +84,7 @@ class Journal:
         lines = [{"journal": _VERSION, **head}, *entries]
         fsio.write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
         self._file = fsio.open_partial(path)
+        self._is_empty = not Path(output).stat().st_size
 
     @staticmethod
     def _earlier(path: Path, output: Path, head: dict[str, Any]) -> list[list[Any]]:
@@ -90,8 +93,9 @@ class Journal:
         old, entries = _read(path)
         if {name: old[name] for name in head} != head:
             raise UsageError(f"expected {output} to be continued with {old}, got {head}; name another --output")
-        size = output.stat().st_size if output.exists() else 0
-        latest = {entry[0]: entry for entry in entries if not size or entry[3] <= size}
+        was_moved = not output.exists() or not output.stat().st_size
+        sound = 0 if was_moved else _bytes_before_zeros(output)
+        latest = {entry[0]: entry for entry in entries if was_moved or entry[3] <= sound}
         return list(latest.values())
 
     def remember(self, name: str, stamp: Stamp) -> None:
@@ -102,6 +106,10 @@ class Journal:
             stamp: its size and time of change when it was named.
         """
         self.output.flush()
+        if self._is_empty:
+            # From here on an output without a byte is one that a person moved away, not one that was lost.
+            fsio.sync(self.output)
+            self._is_empty = False
         length = os.fstat(self.output.fileno()).st_size
         self._file.write(f"{json.dumps([name, *stamp, length])}\n".encode())
         self._file.flush()
@@ -114,13 +122,13 @@ class Journal:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[list[Any]]]:
-    """Read head and entries; a last line that a kill cut short is no entry."""
-    lines = path.read_bytes().split(b"\n")[:-1]
+    """Read head and entries; a last line that a kill cut short is no entry, nor are zeros."""
+    lines = path.read_bytes().partition(b"\0")[0].split(b"\n")[:-1]
     try:
         head, *entries = [json.loads(line) for line in lines]
         kinds = [str, int, int, int]
         if head["journal"] != _VERSION or not {"format", "columns"} <= set(head):
-            raise ValueError("of another version")
+            raise ValueError(f"of version {head['journal']}, not {_VERSION}, or without its columns")
         if any([type(field) for field in entry] != kinds for entry in entries):
             raise ValueError("an entry that is none")
     except (ValueError, TypeError, KeyError) as error:
@@ -128,3 +136,14 @@ def _read(path: Path) -> tuple[dict[str, Any], list[list[Any]]]:
             f"{path} is no journal that can be read ({error}); move it and its output away to begin anew"
         ) from error
     return head, entries
+
+
+def _bytes_before_zeros(path: Path) -> int:
+    """How long a file is up to its first zero byte: no row has one, as no name of a file has."""
+    length = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if b"\0" in chunk:
+                return length + chunk.index(b"\0")
+            length += len(chunk)
+    return length

@@ -165,20 +165,20 @@ def write_new(target: Path, data: bytes, staging: Path) -> None:
     fsio.open_log(target).close()  # claims the name, and fails where it is taken
     temporary = staging / f".label_image.{os.getpid()}.tmp"
     try:
-        temporary.unlink(missing_ok=True)
+        fsio.remove(temporary)
         with fsio.open_log(temporary) as file:
             file.write(data)
         fsio.move(temporary, target)
     except BaseException:
-        target.unlink(missing_ok=True)
-        temporary.unlink(missing_ok=True)
+        fsio.remove(target)
+        fsio.remove(temporary)
         raise
 
 
 def _link(source: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(target.parent)
     try:
-        target.symlink_to(source)
+        fsio.link(target, source)
     except FileExistsError:
         # The same command once more makes no second link to the same photograph.
         if not (target.is_symlink() and os.readlink(target) == source):  # noqa: PTH115
@@ -188,4 +188,4 @@ def _link(source: str, target: Path) -> None:
 def _keep_date(photograph: Photograph, target: Path) -> None:
     if isinstance(photograph.image, str) and not is_url(photograph.image):
         status = os.stat(photograph.image)
-        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        fsio.set_date(target, status.st_atime_ns, status.st_mtime_ns)

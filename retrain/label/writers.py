@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from retrain.classifier import Guess
-from retrain.console import printable
+from retrain.console import FORMULA_STARTS, printable
 from retrain.label.flags import LabelConfig
 from retrain.label.rows import EVIDENCE, SET, UNKNOWN, Row, columns, rounded
 
@@ -191,7 +191,12 @@ def _ignore(written: object) -> None:
 
 def _csv_cells(row: Row, top_k: int, more: Sequence[str]) -> list[str]:
     cells = row.cells(top_k, more)
-    return ["" if cell is None else f"{cell:.7f}" if isinstance(cell, float) else cell for cell in cells]
+    return ["" if cell is None else f"{cell:.7f}" if isinstance(cell, float) else _guarded(cell) for cell in cells]
+
+
+def _guarded(cell: str) -> str:
+    # As retrain.dataset.tables.guarded, whose import one photograph need not pay: no spreadsheet calculates a name.
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA_STARTS) else cell
 
 
 def _json(row: Row, more: Sequence[str]) -> str:

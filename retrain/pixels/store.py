@@ -96,8 +96,8 @@ class PixelStore:
             chosen = list(fresh.items())[: max(0, self._capacity - self._count)]
             entries = [Entry(self._count + n, sha, checksum(sha, row)) for n, (sha, row) in enumerate(chosen)]
             for _, row in chosen:
-                _append(self._file, row.data)
-            _append(self._index, memoryview(b"".join(map(pack, entries))))
+                fsio.append(self._file, row.data)
+            fsio.append(self._index, memoryview(b"".join(map(pack, entries))))
             self._learn(entries)
 
     def _open(self) -> None:
@@ -196,13 +196,6 @@ class PixelStore:
             raise CacheError(
                 f"cannot keep decoded photographs in {self.path}: {error.strerror or error}; {_ADVICE}"
             ) from error
-
-
-def _append(file: BinaryIO, data: memoryview) -> None:
-    # Past Python's buffer, which would try again, when the file is closed, to write what a full disk refused.
-    view = data.cast("B")
-    while view:
-        view = view[os.write(file.fileno(), view) :]
 
 
 def _size(file: BinaryIO) -> int:

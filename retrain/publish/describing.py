@@ -14,6 +14,7 @@ from pathlib import Path
 from retrain.backbones import PreparedBackbone
 from retrain.bundle import Bundle
 from retrain.config import RunConfig
+from retrain.dataset.tables import read_own
 from retrain.errors import ModelError
 from retrain.modelfile import read_tflite_bundle
 
@@ -74,10 +75,7 @@ def manifest_sha256(split_table: str) -> str:
     Returns:
         64 hexadecimal digits; the same for the same photographs under other names or in another order.
     """
-    import csv
-
-    rows = csv.DictReader(split_table.splitlines(keepends=True))
-    return _sha256("".join(sorted(f"{row['sha256']} {row['label']}\n" for row in rows)))
+    return _sha256("".join(sorted(f"{row['sha256']} {row['label']}\n" for row in read_own(split_table))))
 
 
 def dated(bundle: Bundle, tflite: Path) -> Bundle:

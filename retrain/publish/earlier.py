@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from retrain.console import Console
 from retrain.dataset import TESTING, TRAINING, find_folder
 from retrain.dataset.several import SEPARATOR
 from retrain.dataset.sides import SIDE_NAMES
+from retrain.dataset.tables import read_own
 from retrain.dataset.unpacking import step_into
 from retrain.errors import ModelError, UsageError
 from retrain.exporters.litert.int8 import calibration_rows
@@ -215,4 +215,4 @@ def _split_of(graph: Path, bundle: Bundle) -> tuple[_Row, ...]:
         raise ModelError(f"expected {path}, which the run wrote: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != bundle.split_sha256:
         raise ModelError(f"{path} is not the file that {graph} was written with; copy both from one run")
-    return tuple(csv.DictReader(data.decode("utf-8").splitlines(keepends=True)))
+    return tuple(read_own(data.decode("utf-8")))

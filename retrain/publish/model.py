@@ -64,11 +64,13 @@ def write_model(config: RunConfig, model: Model, split_table: str, more: Mapping
     Returns:
         The paths written.
     """
+    # The order matters to who reads after a kill: with the new .tflite and the old graph nothing is opened, so nobody
+    # meets the old model with new labels. The graph comes last, and with it all is of one run.
     files = {
+        str(place_of(config.output_graph, "tflite")): model.tflite,
         beside(config.output_graph, ".split.csv"): split_table.encode("utf-8", "backslashreplace"),
         **{beside(config.output_graph, ending): data for ending, data in more.items()},
         config.output_labels: "".join(f"{label}\n" for label in model.bundle.labels).encode(),
-        str(place_of(config.output_graph, "tflite")): model.tflite,
         config.output_graph: model.graph,
     }
     fsio.write_together(files)

@@ -66,6 +66,7 @@ class Training:
         bundle: the model's description, without the date and what the head says of itself.
         more: ending of a file beside the model -> its contents, written together with it.
         network: how it was trained, if it is a whole network.
+        noted: what .metrics.json holds beside how good it is.
     """
 
     config: RunConfig
@@ -77,6 +78,7 @@ class Training:
     bundle: Bundle
     more: Mapping[str, bytes] = field(default_factory=dict)
     network: NetworkTraining | None = None
+    noted: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def save_model(training: Training, worker: TensorFlowWorker, console: Console) -
     compared, rows = _compared(training)
     export = Export(config.output_graph, model.bundle.input_spec, compared, worker, console)
     earlier = read_record(record_path(config.output_graph))
+    fsio.sweep(Path(config.output_graph).parent)
     record = measure_base(export, model, earlier, _expected(training, rows, compared))
     remove_old_exports(config, model, console)
     files = write_model(config, model, training.table, training.more)

@@ -7,6 +7,7 @@ import numpy as np
 from retrain.dataset.sides import SIDE_NAMES
 from retrain.report.choosing import CARDS, GROUPS, HEAT_CARDS, worst_mistakes
 from retrain.report.facts import Copies, Heat, Judged, Photographs, ReportFacts, Suspects
+from retrain.report.leaks import accuracy_lines
 from retrain.report.markup import Html, counted, join, name, percent, tag
 from retrain.report.thumbnails import Pictures
 from retrain.report.tiles import bar, card, cards_list, heat_card, tile_list
@@ -107,7 +108,8 @@ def copies(facts: ReportFacts, groups: tuple[Copies, ...], pictures: Pictures) -
     said += f"; {counted(differ, 'group')} under more than one label." if differ else "; none under two labels."
     shown = [_group(facts, one, pictures) for one in order[:GROUPS]]
     more = len(groups) - len(shown)
-    parts = [tag("p", said), *looked_for, tag("ul", *shown, class_="groups")]
+    told = [tag("p", line) for line in accuracy_lines(facts, groups)]
+    parts = [tag("p", said), *told, *looked_for, tag("ul", *shown, class_="groups")]
     return join([*parts, tag("p", f"and {counted(more, 'more group')}", class_="quiet")] if more else parts)
 
 

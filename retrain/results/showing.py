@@ -11,7 +11,7 @@ from retrain.album import Album, album_of
 from retrain.config import RunConfig
 from retrain.console import Console, printable
 from retrain.judging import Judgement
-from retrain.publish import Training, add_metrics, beside
+from retrain.publish import Training, beside
 from retrain.report.thumbnails import ReadPhotograph
 from retrain.results.board import outcome_of, write_board
 from retrain.results.discovering import Discovery
@@ -78,9 +78,9 @@ def lay_out(
     features, config = training.features, training.config
     for note in discovery.insight.notes:
         console.line(printable(note))
-    metrics = beside(config.output_graph, ".metrics.json")
-    add_metrics(metrics, {"insight": discovery.insight.facts(features.catalog.labels)})
-    written = (metrics, *(beside(config.output_graph, ending) for ending in (".predictions.csv", ".model_card.md")))
+    written = tuple(
+        beside(config.output_graph, ending) for ending in (".metrics.json", ".predictions.csv", ".model_card.md")
+    )
     album = album_of(features, config.bottleneck_dir, console, config.threads, training.backbone.spec.input_spec.sky)
     with ThreadPoolExecutor(1, thread_name_prefix="board") as pool:
         board = pool.submit(write_board, training, outcome, album)

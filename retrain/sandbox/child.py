@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from retrain import leash
 from retrain.errors import ModelError
 from retrain.sandbox.bounds import MAX_PICTURE_BYTES, Bounds
 from retrain.sandbox.loading import Opened, load_tensorflow, open_graph, open_saved_model
@@ -39,6 +40,8 @@ def main(words: list[str]) -> int:
     """
     # Ctrl-C reaches this process, too: the caller decides what it means, and ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if words and sys.platform == "linux":
+        leash.tie(int(words[0]))  # now, too: TensorFlow's import takes seconds
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not come among the answers
     pictures = sys.stdin.buffer

@@ -93,6 +93,7 @@ def _write(training: Training, found: LabelJudgement) -> None:
             "test": found.test.numbers_json(),
             "cross_validated": None if crossed is None else crossed.numbers_json(),
         },
+        **training.noted,
     }
     write_metrics(beside(config.output_graph, ".metrics.json"), facts)
     table = label_predictions_csv(

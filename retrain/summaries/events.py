@@ -68,8 +68,10 @@ class EventFile:
 
     def close(self) -> None:
         """Flush and close."""
-        self.flush()
-        self._records.close()
+        try:
+            self.flush()
+        finally:
+            self._records.close()
 
 
 def _histogram(values: Floats) -> Any:  # noqa: ANN401 - a HistogramProto

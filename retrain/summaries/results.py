@@ -6,6 +6,7 @@ tensorboard/plugins (metadata.py, plugin_data.proto), whose own helpers would im
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,13 +96,12 @@ def write_results(folder: str | Path, outcome: Outcome, rows: Rows, thumbnail: T
     # A run that had nothing to train has not put those of the one before away.
     put_away(Path(folder), [RESULTS])
     place = Path(folder) / RESULTS
-    file = EventFile(place)
     values = [*_settings(outcome), *_curves(outcome), _text("summary", outcome.summary)]
     if outcome.several is None:
         values += [_confusion(outcome), *_errors(outcome, thumbnail)]
-    file.add(outcome.step, outcome.metrics)
-    file.write(Event(step=outcome.step, summary=Summary(value=values)))
-    file.close()
+    with contextlib.closing(EventFile(place)) as file:
+        file.add(outcome.step, outcome.metrics)
+        file.write(Event(step=outcome.step, summary=Summary(value=values)))
     texts, guesses = _texts(outcome)
     columns = {"photograph": outcome.paths, "label": texts, "used for": outcome.sides, "guess": guesses}
     write_projector(place, rows, columns, outcome.labels, squares)

@@ -8,6 +8,7 @@ own.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,9 +33,13 @@ class Summaries:
 
         folder = Path(folder)
         put_away(folder)
-        self.train = EventFile(folder / TRAIN)
-        self.validation = EventFile(folder / VALIDATION)
-        self.train.write(Event(graph_def=_drawable(graph)))
+        with contextlib.ExitStack() as opened:  # a disk that is full half way leaves neither open
+            self.train = EventFile(folder / TRAIN)
+            opened.callback(self.train.close)
+            self.validation = EventFile(folder / VALIDATION)
+            opened.callback(self.validation.close)
+            self.train.write(Event(graph_def=_drawable(graph)))
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +47,7 @@ class Summaries:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.train.close()
-        self.validation.close()
+        self._opened.close()
 
 
 def _drawable(graph: bytes) -> bytes:

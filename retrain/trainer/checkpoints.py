@@ -13,6 +13,7 @@ import queue
 import re
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ Arrays = list[npt.NDArray[Any]]
 
 _NAME = re.compile(r"checkpoint-([0-9]{10})\.npz")
 _FACTS, _SHA256 = "facts", "sha256"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)

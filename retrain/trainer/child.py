@@ -22,8 +22,8 @@ from retrain.litert import usable_cores
 from retrain.trainer.job import DONE_FILE, Job, read_job
 from retrain.trainer.outcome import finished
 
-# A process that nobody listens to any more ends by now, whatever it is at.
-_LEFT_ALONE_S = 120.0
+# A process that nobody listens to any more ends by now, whatever it is at; the last checkpoint is whole.
+_LEFT_ALONE_S = 3.0
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from retrain import errors
 from retrain.console import Advance, Console, printable
 from retrain.errors import RetrainError
+from retrain.interrupts import Interrupts
 from retrain.trainer.job import Job, write_job
 from retrain.trainer.outcome import Epoch, Trained, finished
 from retrain.trainer.process import Event, TrainingProcess
@@ -55,7 +56,8 @@ def train_network(job: Job, folder: Path, console: Console) -> Trained:
         except RetrainError:
             raise
         except BaseException as reason:  # Ctrl-C or SIGTERM: the process goes on until it is told
-            watching.stop(signal.SIGINT if isinstance(reason, KeyboardInterrupt) else signal.SIGTERM)
+            with Interrupts.patiently():
+                watching.stop(signal.SIGINT if isinstance(reason, KeyboardInterrupt) else signal.SIGTERM)
             raise
     trained = finished(job, folder)
     if trained is None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import PHOTOS, ROOT, python
 
-ROOT = Path(__file__).resolve().parents[2]
-PHOTOS = ROOT / "tf_files" / "cluster_photos"
-
-
-def python(*words: str | Path, cwd: Path = ROOT, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run ``python WORDS`` of this environment and collect what it says. Models have one date, so that bytes compare."""
-    strict = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::DeprecationWarning:retrain"}
-    environment = {**os.environ, **strict, "SOURCE_DATE_EPOCH": "1763812800"}
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False,
-    )  # fmt: skip
+__all__ = ["PHOTOS", "ROOT", "Place", "Trained", "python"]
 
 
 @dataclass(frozen=True)

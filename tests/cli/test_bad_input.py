@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import environment
 from conftest import PHOTOS, Place
 from PIL import Image
 
@@ -143,7 +144,9 @@ def test_an_interrupt_keeps_what_was_done_and_the_same_command_goes_on(place: Pl
         make_photo(place.folder / f"photos/{'ab'[index % 2]}/{index}.jpg", 48)
     assert place.retrain("--how_many_training_steps=1").returncode == 0  # so that the backbone is converted
     words = [sys.executable, "-m", "retrain", *place.flags("photos"), "--how_many_training_steps=10"]
-    child = subprocess.Popen(words, cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        words, cwd=place.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     cache = next((place.folder / "tf_files/bottlenecks").glob("mobilenet*.sqlite"))
     while count_vectors(cache) < 84 + 300 and child.poll() is None:
         time.sleep(0.02)

@@ -1,5 +1,4 @@
 import os
-import re
 import signal
 import sys
 
@@ -111,7 +110,7 @@ def test_a_bug_is_not_swallowed():
         raise ZeroDivisionError
 
 
-def test_a_reader_that_has_read_enough_is_no_error(monkeypatch, capsys):
+def test_a_reader_that_has_read_enough_ends_it_without_a_word_and_with_141(monkeypatch, capsys):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
@@ -119,5 +118,10 @@ def test_a_reader_that_has_read_enough_is_no_error(monkeypatch, capsys):
         with exit_codes("label_image") as code:
             print("one line")
         monkeypatch.undo()
-        assert not re.search("Error", capsys.readouterr().err)
-    assert code == [0]
+        assert capsys.readouterr().err == ""
+    assert code == [141]
+
+
+def test_a_pipe_of_our_own_that_breaks_is_a_bug_and_shown():
+    with pytest.raises(BrokenPipeError), exit_codes("retrain"):
+        raise BrokenPipeError

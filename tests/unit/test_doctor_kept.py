@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from support import encode, lines_of, noise, write_tree
+from support import encode, lines_of, noise, vouch, write_tree
 
 from retrain.console import Console
 from retrain.dataset import scan_folder
@@ -155,6 +155,7 @@ def test_with_verify_every_file_is_read_and_a_change_that_no_date_tells_is_named
     with sqlite3.connect(next(place.glob("*.sqlite"))) as db:
         (other,) = db.execute("SELECT sha256 FROM files WHERE path = ?", (b"cats/tiny.bmp",)).fetchone()
         db.execute("UPDATE files SET sha256 = ? WHERE path = ?", (other, b"cats/plain.jpg"))
+        vouch(db)
     db.close()
     assert {one.path: one.kinds for one in look()[0]}["cats/plain.jpg"] == ("tiny", "wrong-suffix")  # believed
     facts, read = look(verify=True)

@@ -225,3 +225,15 @@ def test_a_scratch_file_has_no_name_and_keeps_what_is_written(tmp_path):
         file.seek(0)
         assert file.read() == b"one"
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pid", ["99999999999999999999", "²", "-1", ""])
+def test_a_name_that_looks_like_a_leftover_of_ours_breaks_nothing(tmp_path, pid):
+    (tmp_path / f".graph.pb.{pid}.tmp").write_text("theirs")
+    (tmp_path / f".staging.{pid}").mkdir()
+    fsio.write_text(tmp_path / "graph.pb", "ours")
+    with fsio.staging(tmp_path):
+        pass
+    assert (tmp_path / "graph.pb").read_text() == "ours"
+    gone = pid == "99999999999999999999"  # a number that no process has: it was left, whoever left it
+    assert (tmp_path / f".graph.pb.{pid}.tmp").exists() is not gone

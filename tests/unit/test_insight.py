@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.bottlenecks import MemoryMatrix
+from retrain.dataset.tables import guarded, unguarded
 from retrain.errors import ModelError
 from retrain.insight import sets, unknown
 from retrain.insight.gain import Material, gain_insight
 from retrain.insight.neighbours import Nearest, best_columns, find_nearest, mean_cosine, unit_rows
 from retrain.insight.sets import APS, LAC, SetRule, find_rule, nonconformity, rule_of
-from retrain.insight.suspects import COLUMNS, find_suspects, guarded, neighbour_shares, suspects_csv, unguarded
+from retrain.insight.suspects import COLUMNS, find_suspects, neighbour_shares, suspects_csv
 from retrain.insight.unknown import Unknown, min_cosine_at, unknown_of
 
 

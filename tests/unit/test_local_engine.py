@@ -118,9 +118,9 @@ def test_only_a_few_jobs_a_thread_are_taken_ahead(jobs, threads):
     answers = LocalEngine(fake_features, threads).extract(many, set())
     for taken in range(1, 101):
         next(answers)
-        assert many.taken <= taken + local._QUEUE
+        assert many.taken <= taken + local.AHEAD
     answers.close()
-    assert many.taken <= 101 + local._QUEUE
+    assert many.taken <= 101 + local.AHEAD
 
 
 class Reads:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from support import FINGERPRINT, HOUR_NS, WIDTH, FakeEngine, digest, write_tree
+from support import FINGERPRINT, HOUR_NS, WIDTH, FakeEngine, digest, vouch, write_tree
 
 from retrain.bottlenecks import BottleneckStore, collect_features, unverified
 from retrain.bottlenecks.maintain import check_cache, find_caches, mend, stats_of
@@ -47,7 +47,9 @@ class Place:
 
     def change(self, statement, *values):
         with closing(sqlite3.connect(self.cache)) as db, db:
-            return db.execute(statement, values).rowcount
+            count = db.execute(statement, values).rowcount
+            vouch(db)
+            return count
 
     def add_views(self, content, count):
         """What views.py does: vectors under keys of their own, and a table that says what they are of."""

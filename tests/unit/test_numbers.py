@@ -351,3 +351,10 @@ def test_the_line_of_other_numbers():
     assert line.startswith("Balanced accuracy ")
     assert line.endswith(" %")
     assert " at temperature 1.50)" in calibration_sentence(measure(scores, labels, NAMES, temperature=1.5))
+
+
+def test_a_table_of_a_thousand_classes_is_written_by_what_is_in_it():
+    table = np.zeros((1001, 1001), np.int64)
+    table[3, 4], table[1000, 0] = 7, 2
+    assert plain(table) == {"shape": [1001, 1001], "entries": [[3, 4, 7], [1000, 0, 2]]}
+    assert plain(table[:3, :5]) == [[0] * 5] * 3

@@ -96,7 +96,7 @@ SETS = {
     "two of one": ({"a": pictures(1), "b": pictures(1, 100)}, ""),
     "one and two": ({"a": pictures(1), "b": pictures(2, 100)}, ""),
     "one, two and three": ({"a": pictures(1), "b": pictures(2, 100), "c": pictures(3, 200)}, ""),
-    "all identical": ({c: {f"{n}.png": PHOTO for n in range(5)} for c in "ab"}, ""),
+    "all identical": ({c: {f"{n}.png": PHOTO for n in range(5)} for c in "ab"}, "are one picture, exactly or nearly"),
     "identical in each class": ({c: {f"{n}.png": encode(noise(40, 40, ord(c))) for n in range(5)} for c in "ab"}, ""),
     "none readable": ({c: {"1.jpg": b"no"} for c in "ab"}, "no image that can be read: a, b"),
     "one class unreadable": ({"a": pictures(3), "b": {"1.jpg": b"no"}}, "no image that can be read: b"),

@@ -266,7 +266,7 @@ def test_photographs_in_this_process_cannot_go_to_another(memory, tmp_path, monk
 
 
 def test_digests_that_workers_share_are_found_with_zeros_at_their_ends():
-    from retrain.engines.ray_worker import SharedDigests, shippable
+    from retrain.engines.digests import SharedDigests, shippable
 
     known = {digest(b"%d" % n) for n in range(500)} | {bytes(32), b"\1" + bytes(31), bytes(31) + b"\1"}
     shared = shippable(known)

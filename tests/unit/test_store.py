@@ -255,7 +255,7 @@ def test_the_cache_of_another_backbone_is_refused_and_kept(path, fingerprint, wi
 
 def test_the_cache_of_another_format_is_refused(path):
     filled(path)
-    tamper(path, "UPDATE meta SET value = '2' WHERE key = 'format'")
+    tamper(path, "UPDATE meta SET value = '3' WHERE key = 'format'")
     with pytest.raises(CacheError, match="expected"):
         opened(path)
 
@@ -343,8 +343,9 @@ def test_a_folder_where_the_cache_should_be_is_a_cache_error(path):
 
 def test_a_batch_is_kept_whole_or_not_at_all(path):
     with opened(path) as cache:
-        with pytest.raises(CacheError):
-            cache.put([(digest(b"1"), vector(1))], "photos", [(RECORD, None, digest(b"1"))])
+        cache._db.execute("CREATE TRIGGER full BEFORE INSERT ON files BEGIN SELECT RAISE(ABORT, 'full'); END")
+        with pytest.raises(CacheError, match="full"):
+            cache.put([(digest(b"1"), vector(1))], "photos", [(RECORD, LONG_AFTER, digest(b"1"))])
         assert cache.known_hashes() == set()
         cache.put([(digest(b"1"), vector(1))], "photos", [])
         assert cache.known_hashes() == {digest(b"1")}
