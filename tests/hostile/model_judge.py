@@ -1,6 +1,6 @@
 """Opens model files in every way there is, in a process of its own, and says what came of it, a line of JSON each.
 
-Run as ``python hostile_judge.py LIST WAY ...``: a JSON list of [name, path]. A line before each attempt, so that a crash has a
+Run as ``python model_judge.py LIST WAY ...``: a JSON list of [name, path]. A line before each attempt, so that a crash has a
 name. Whatever is opened, started or connected to is seen by an audit hook.
 """
 
