@@ -54,9 +54,9 @@ def test_the_run_says_what_it_found_what_it_used_and_how_good_it_is(trained: Tra
         r"  format           MB     ms accuracy  largest difference of a score, same first label",
         r"  graph          3\.\d\d +[\d.]+ +[\d.]+%  \d\.\de-\d\d, 84/84; fed as files \d\.\de-\d\d, 84/84",
         r"  tflite         3\.\d\d +[\d.]+ +[\d.]+%  \d\.\de-\d\d, 84/84",
-        r"Wrote tf_files/retrained_graph\.split\.csv, tf_files/retrained_graph\.memory\.npz, "
-        r"tf_files/retrained_graph\.suspects\.csv, tf_files/retrained_labels\.txt, tf_files/retrained_graph\.tflite, "
-        r"tf_files/retrained_graph\.pb, tf_files/retrained_graph\.metrics\.json, "
+        r"Wrote tf_files/retrained_graph\.tflite, tf_files/retrained_graph\.split\.csv, "
+        r"tf_files/retrained_graph\.memory\.npz, tf_files/retrained_graph\.suspects\.csv, "
+        r"tf_files/retrained_labels\.txt, tf_files/retrained_graph\.pb, tf_files/retrained_graph\.metrics\.json, "
         r"tf_files/retrained_graph\.predictions\.csv, tf_files/retrained_graph\.model_card\.md, tf_files/report\.html",
     ]
     if "Converting" not in trained.output.stdout:  # another test came first and converted the backbone
