@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
@@ -40,7 +40,13 @@ from retrain.publish import add_metrics, beside
 DRIFT_PHOTOGRAPHS = 32
 
 
-def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, console: Console) -> Features:
+def gather(
+    config: RunConfig,
+    catalog: Catalog,
+    backbone: PreparedBackbone,
+    console: Console,
+    through: Callable[[Engine], Engine] | None = None,
+) -> Features:
     """Give every photograph its bottleneck vector.
 
     Args:
@@ -48,6 +54,7 @@ def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, cons
         catalog: the photographs.
         backbone: its files present and whole.
         console: where to say how it goes.
+        through: makes another engine of the config's, which sees the jobs first; None: there is no other.
 
     Returns:
         The vectors of all readable photographs.
@@ -62,6 +69,7 @@ def gather(config: RunConfig, catalog: Catalog, backbone: PreparedBackbone, cons
         extractor_of(config, backbone) as extract_one,
     ):
         engine = engine_of(config, extract_one)
+        engine = through(engine) if through else engine
         damage = mend(store) if config.verify_cache else []
         journal.tell_room(store, len(catalog.records), console)
         features = collect_features(

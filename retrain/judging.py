@@ -131,7 +131,7 @@ def judge(
     config, head = training.config, training.head
     features, names = training.features, training.features.catalog.labels
     labels, groups = labels_of(features), group_numbers(training.split.keys)
-    rows = _test_rows(config, labels, training.split.indices(TESTING))
+    rows = tested_rows(config, labels, training.split.indices(TESTING))
     scores = head.classify(features.rows, np.arange(len(labels)))
     # A photograph that was drawn twice is one answer.
     drawn = rows if len(np.unique(rows)) < len(rows) else None
@@ -155,7 +155,17 @@ def judge(
     return found
 
 
-def _test_rows(config: RunConfig, labels: Indices, rows: Indices) -> Indices:
+def tested_rows(config: RunConfig, labels: Indices, rows: Indices) -> Indices:
+    """Choose what the final test is made on.
+
+    Args:
+        config: may ask for a batch that is drawn, --test_batch_size.
+        labels: intp (N,), of all photographs.
+        rows: intp (M,), those of the testing side.
+
+    Returns:
+        intp, all of these, or as many as the batch has; one may be there twice then.
+    """
     if not len(rows) or config.test_batch_size <= 0:
         return rows
     drawn: Indices = rows[

@@ -9,11 +9,7 @@ from retrain.commands.common import command_parser, read_flags
 from retrain.config import ALWAYS, FORMATS, format_problems, split_formats
 from retrain.console import Console
 from retrain.errors import UsageError
-from retrain.exporters.keras_weights import find_weights_of
-from retrain.exporters.making import problems_of_formats
-from retrain.exporters.worker import TensorFlowWorker
-from retrain.publish import Export, export_formats, raise_for_failures
-from retrain.publish.earlier import EarlierRun, open_run
+from retrain.publish.further import write_further
 
 _TABLE = "\n".join(f"    {one.name:<12} {one.what}" for one in FORMATS.values() if one.name not in ALWAYS)
 DESCRIPTION = f"""\
@@ -46,28 +42,5 @@ def export(words: Sequence[str], console: Console) -> int:
         problems.append(f"expected RUN to be a model's .pb or its folder, but {given.run} is not there")
     if problems:
         raise UsageError(problems)
-    run, formats = open_run(given.run, given.image_dir, console), split_formats(given.format)
-    problems = problems_of_formats(formats, run.bundle.architecture)
-    if problems:
-        raise UsageError(problems)
-    _export(run, formats, _weights_of(run, formats, given.weights), console)
+    write_further(given.run, given.image_dir, split_formats(given.format), given.weights, console)
     return 0
-
-
-def _weights_of(run: EarlierRun, formats: Sequence[str], given: str) -> Path | None:
-    if "keras" not in formats:
-        return None
-    chosen = given or run.weights
-    return find_weights_of(run.bundle, Path(run.model_dir), Path(chosen) if chosen else None)
-
-
-def _export(run: EarlierRun, formats: Sequence[str], weights: Path | None, console: Console) -> None:
-    compared = run.compared()
-    with TensorFlowWorker() as worker:
-        tools = Export(str(run.graph), run.bundle.input_spec, compared, worker, console)
-        record, written = export_formats(tools, formats, run.source(weights), run.record(compared))
-    if written:
-        console.line("Wrote " + ", ".join(map(str, written)))
-    elif all(row.kept for row in record.rows if row.format in formats):
-        console.line(f"Nothing to do: {', '.join(formats)}, as recorded in {run.graph.stem}.exports.json")
-    raise_for_failures(record, formats)

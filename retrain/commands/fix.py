@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from retrain import storage
 from retrain.commandline import Parser
@@ -19,10 +17,11 @@ from retrain.config.inputs import archive_kind
 from retrain.console import Console, printable
 from retrain.dataset import find_photographs
 from retrain.errors import ModelError, UsageError
+from retrain.insight.carrying import undo_fix
 from retrain.insight.changes import compare_runs
-from retrain.insight.fixing import FixPlan, apply_fix, plan_fix, undo_fix
+from retrain.insight.fixing import FixPlan, apply_fix, plan_fix
 from retrain.insight.predictions import Predictions, read_predictions
-from retrain.publish import beside
+from retrain.publish.told import metrics_path, told_config
 
 _DESCRIPTION = """\
 Move photographs to the class folders that they belong in, train again as the run did, and say what that changed:
@@ -92,37 +91,15 @@ def _flag_problems(given: argparse.Namespace) -> list[str]:
 
 def _config_of(given: argparse.Namespace) -> tuple[RunConfig | None, list[str]]:
     """Read what the run was told, and say why its photographs cannot be moved."""
-    if given.no_refit and given.image_dir and not Path(beside(given.graph, ".metrics.json")).exists():
+    if given.no_refit and given.image_dir and not metrics_path(given.graph).exists():
         config = RunConfig()  # there was no run yet
     else:
         try:
-            config = _told(Path(beside(given.graph, ".metrics.json")))
+            config = told_config(given.graph)
         except ModelError as error:
             return None, [str(error)]
     config = dataclasses.replace(config, image_dir=given.image_dir or config.image_dir, output_graph=given.graph)
     return config, _folder_problems(config, refit=not given.no_refit)
-
-
-def _told(path: Path) -> RunConfig:
-    try:
-        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]
-        known = {one.name: one.default for one in dataclasses.fields(RunConfig)}
-        strange = sorted(set(said) - set(known))
-        if strange:
-            raise ModelError(f"{path}: the run was told {', '.join(strange)}, which this version does not know")
-        wrong = [name for name, value in said.items() if not _is_like(value, known[name])]
-        if wrong:
-            raise ModelError(f"{path}: what it says of {', '.join(wrong)} is damaged; train again")
-        return RunConfig(**said)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(
-            f"expected {path}, which a run writes, to say what it was told ({error}); train first, or name the model "
-            "with --graph, or give --image_dir and --no_refit"
-        ) from error
-
-
-def _is_like(value: object, default: object) -> bool:
-    return type(value) is type(default) or (isinstance(default, float) and type(value) is int)
 
 
 def _folder_problems(config: RunConfig, *, refit: bool) -> list[str]:

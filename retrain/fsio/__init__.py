@@ -2,9 +2,9 @@
 
 A reader therefore sees the old file or the new one, never half of one, whatever moment the process or the
 machine stops at. (SQLite files are the exception: SQLite keeps that promise itself, see bottlenecks/store.py.)
-files.py writes files, folders.py folders; locks.py keeps processes apart; asking.py only looks, and
-room.py says what a disk has room for. All of them change the
-disk through system.py, where that can be watched.
+files.py writes files, folders.py folders, fresh.py what must not be there yet; locks.py keeps processes apart;
+asking.py only looks, and room.py says what a disk has room for. All of them change the disk through system.py, where
+that can be watched.
 """
 
 from retrain.fsio.asking import checksum_fault, safe_join, sha256_file, why_not_writable
@@ -20,9 +20,20 @@ from retrain.fsio.files import (
     write_together,
 )
 from retrain.fsio.folders import discard, move_folder, open_staged, remove, staging, sweep
+from retrain.fsio.fresh import forget_new, write_new
 from retrain.fsio.locks import locked
 from retrain.fsio.room import NoRoomError, free_bytes, room_words
-from retrain.fsio.system import Operation, append, link, make_folder, remove_folder, set_date, sync, watching
+from retrain.fsio.system import (
+    Operation,
+    append,
+    link,
+    make_folder,
+    remove_folder,
+    set_date,
+    sync,
+    sync_folder,
+    watching,
+)
 
 __all__ = [
     "STALE_TEMPORARY_S",
@@ -31,6 +42,7 @@ __all__ = [
     "append",
     "checksum_fault",
     "discard",
+    "forget_new",
     "free_bytes",
     "link",
     "locked",
@@ -51,9 +63,11 @@ __all__ = [
     "staging",
     "sweep",
     "sync",
+    "sync_folder",
     "watching",
     "why_not_writable",
     "write_bytes",
+    "write_new",
     "write_text",
     "write_together",
 ]

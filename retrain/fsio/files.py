@@ -43,8 +43,12 @@ def process_is_gone(pid: int) -> bool:
     return False
 
 
-def _sweep_stale_temporaries(target: Path) -> None:
-    """Remove what a killed process left beside the target, so that kills do not fill the disk."""
+def sweep_temporaries(target: Path) -> None:
+    """Remove what a killed process left beside the target, so that kills do not fill the disk.
+
+    Args:
+        target: that it was writing.
+    """
     for leftover in target.parent.glob(f".{_escape_glob(target.name)}.*.tmp"):
         pid_text = leftover.name.split(".")[-2]
         if not pid_text.isdecimal() or int(pid_text) == os.getpid():
@@ -65,7 +69,7 @@ def _temporary_for(target: Path, needed_bytes: int = 0) -> Iterator[Path]:
     temporary = _temporary_path(target)
     try:
         system.make_folder(target.parent)
-        _sweep_stale_temporaries(target)
+        sweep_temporaries(target)
         yield temporary
     except OSError as error:
         raise_named(error, target, max(needed_bytes, _size(temporary)), temporary)
@@ -188,16 +192,19 @@ def scratch(folder: str | Path) -> BinaryIO:
     return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
-def move(source: str | Path, target: str | Path) -> None:
+def move(source: str | Path, target: str | Path, *, lasting: bool = True) -> None:
     """Rename a file within one file system, making the folder it goes to.
 
     Args:
         source: the file as it is; synced, so that the disk never has the new name without the bytes.
         target: where it goes; replaced if it exists.
+        lasting: False: nothing is synced; who moves thousands of files syncs their folders once, with sync_folder,
+            and knows how to go on where power was lost before.
     """
     source, target = Path(source), Path(target)
     system.make_folder(target.parent)
-    if source.is_file() and not source.is_symlink():
+    if lasting and source.is_file() and not source.is_symlink():
         system.sync_path(source)
     system.rename(source, target)
-    system.sync_folder(target.parent)
+    if lasting:
+        system.sync_folder(target.parent)

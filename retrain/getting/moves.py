@@ -109,12 +109,13 @@ def is_claim_of_undo(folder: Path, move: Move) -> bool:
     return _is_regular(move.target(folder)) and _is_empty(move.source(folder))
 
 
-def carry(source: Path, target: Path) -> None:
+def carry(source: Path, target: Path, *, lasting: bool = True) -> None:
     """Move a file to a name that nothing has.
 
     Args:
         source: the file.
         target: on the same disk; its folder is made.
+        lasting: as of fsio.move.
 
     Raises:
         FileExistsError: something has that name; nothing is moved.
@@ -124,7 +125,7 @@ def carry(source: Path, target: Path) -> None:
     # A rename replaces what is there, so the name is claimed first, which fails where it is taken.
     fsio.open_log(target).close()
     try:
-        fsio.move(source, target)
+        fsio.move(source, target, lasting=lasting)
     except BaseException:
         if os.path.lexists(source):
             fsio.remove(target)

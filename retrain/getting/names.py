@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from retrain.console import printable
 
 _MAX_NAME_BYTES = 200
-_FORBIDDEN = frozenset('<>:"/\\|?*')
+# Characters that a name cannot have on every system.
+FORBIDDEN = frozenset('<>:"/\\|?*')
 _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(1, 10))}
 )
@@ -32,7 +33,7 @@ def label_fault(label: str) -> str | None:
         return "it starts or ends with a space, or ends with a dot"
     if label.startswith("."):
         return "it starts with a dot, so it would be hidden or outside"
-    if any(c in _FORBIDDEN or unicodedata.category(c) in _NO_LINE for c in label):
+    if any(c in FORBIDDEN or unicodedata.category(c) in _NO_LINE for c in label):
         return "it holds a character that a folder cannot have on every system"
     if label.split(".")[0].strip().upper() in _DEVICES:
         return "it is the name of a device on Windows"

@@ -20,6 +20,7 @@ from retrain.head.reports import Observer, StepReport
 from retrain.head.sampling import ClassBalancedSampler, Indices
 from retrain.head.scaling import Floats
 from retrain.head.softmax import train_softmax
+from retrain.head.together import Stopped
 
 __all__ = [
     "AUTO",
@@ -34,6 +35,7 @@ __all__ = [
     "Photographs",
     "Recipe",
     "StepReport",
+    "Stopped",
     "choose_head",
     "cross_validate",
     "cross_validate_again",

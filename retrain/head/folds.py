@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
@@ -197,6 +198,7 @@ def cross_validate_again(
     training_rows: Callable[[Indices], Indices] = lambda photographs: photographs,
     *,
     by_size: bool = False,
+    stop: Event | None = None,
 ) -> Crossed:
     """Cross-validate several times over, with other folds each time.
 
@@ -211,9 +213,13 @@ def cross_validate_again(
         on_fold: called after each fold of each repeat.
         training_rows: see there.
         by_size: see there.
+        stop: set, from another thread, when the scores are not wanted any more.
 
     Returns:
         The scores of every repeat.
+
+    Raises:
+        Stopped: ``stop`` was set.
     """
     rows, count = as_rows(features), _different(sha256s, folds)
     deals = np.stack(
@@ -226,7 +232,7 @@ def cross_validate_again(
     trainings = [training_rows(np.flatnonzero(deals[repeat] != number)) for repeat, number in parts]
     scores = np.zeros((repeats, len(sha256s), class_count), np.float32)
     fit = fold_fit(recipe, sha256s, len(rows), training_rows)
-    heads = train_together(rows, labels, trainings, recipe, class_count, fit)
+    heads = train_together(rows, labels, trainings, recipe, class_count, fit, stop)
     for (repeat, number), head in zip(parts, heads, strict=True):
         held_out = np.flatnonzero(deals[repeat] == number)
         scores[repeat, held_out] = head.classify(rows, held_out)

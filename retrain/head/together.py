@@ -39,6 +39,10 @@ _KNOWN = frozenset(
 )
 
 
+class Stopped(Exception):  # noqa: N818
+    """Somebody who waits for the heads no longer wants them."""
+
+
 @dataclass(frozen=True)
 class Task:
     """Heads to train on different photographs of the same set.
@@ -49,6 +53,7 @@ class Task:
         recipe: how each is trained; the last step is kept.
         class_count: C.
         stop: set when nobody waits for the heads any more.
+        asked: set by somebody else who wants no heads any more.
     """
 
     rows: Rows
@@ -56,6 +61,12 @@ class Task:
     recipe: Recipe
     class_count: int
     stop: Event = field(default_factory=Event)
+    asked: Event = field(default_factory=Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further step is of use."""
+        return self.stop.is_set() or self.asked.is_set()
 
 
 def fit_one(rows: Rows, labels: Indices, training: Indices, recipe: Recipe, class_count: int) -> Head:
@@ -84,6 +95,7 @@ def train_together(
     recipe: Recipe,
     class_count: int,
     fit: Fit = fit_one,
+    stop: Event | None = None,
 ) -> Iterator[Head]:
     """Train a head on each of several choices of photographs, on all cores.
 
@@ -94,6 +106,7 @@ def train_together(
         recipe: how; the same for all.
         class_count: C.
         fit: trains one head; used where a recipe is more than the arithmetic here.
+        stop: set, from another thread, when the heads are not wanted any more.
 
     Yields:
         The heads, in the order of ``trainings``; the same bytes as ``fit`` gives, or, where there are at most two
@@ -102,8 +115,9 @@ def train_together(
     Raises:
         NumericalError: a feature, the loss or a weight became NaN or infinite.
         UsageError: nothing is left to train one of them on.
+        Stopped: ``stop`` was set.
     """
-    task = Task(as_rows(features), labels, recipe, class_count)
+    task = Task(as_rows(features), labels, recipe, class_count, asked=stop or Event())
     threads = usable_cores()
     together = fit is fit_one and is_plain(recipe) and class_count > 1
     parts = _parts(task, trainings, threads) if together else [(number,) for number in range(len(trainings))]
@@ -112,9 +126,7 @@ def train_together(
         chosen = [trainings[number] for number in part]
         heads = _kind_of(task, chosen)(task, chosen).run() if len(chosen) > 1 and len(chosen[0]) else None
         if heads is None:  # alone, or one of them left the numbers: its own error says which step and what to do
-            heads = [
-                fit(task.rows, labels, training, recipe, class_count) for training in chosen if not task.stop.is_set()
-            ]
+            heads = [fit(task.rows, labels, training, recipe, class_count) for training in chosen if not task.is_over]
         return dict(zip(part, heads, strict=False))  # fewer only where nobody waits for them
 
     done, due = dict[int, Head](), 0
@@ -123,6 +135,8 @@ def train_together(
         try:
             # An interrupt need not wait for what is under way: that is told to stop below.
             for heads in in_order(do, parts, threads, 2 * threads, wait=False):
+                if task.asked.is_set():
+                    raise Stopped
                 done |= heads
                 while due in done:
                     yield done.pop(due)
@@ -185,7 +199,7 @@ class _Together:
         with np.errstate(all="ignore"):
             for step in range(recipe.steps):
                 self._step(*self.draws.draw(recipe.batch_size))
-                if self.task.stop.is_set():
+                if self.task.is_over:
                     return None
                 if step % recipe.eval_interval == 0 and not np.isfinite(self.weights).all():
                     return None

@@ -1,27 +1,23 @@
-"""Photographs that lie in the wrong class folder are moved to the right one: planned, done, and undone.
+"""Photographs that lie in the wrong class folder are moved to the right one: planned and done.
 
 A journal is written before the first file moves, a rename never replaces anything, and an interrupted fix is put back
-by undoing it. The steps are those of ``python -m retrain separate`` (retrain/getting/moves.py), between class folders.
+by undoing it (carrying.py does it).
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retrain import fsio
 from retrain.console import printable
 from retrain.dataset.catalog import Catalog, ImageRecord
 from retrain.dataset.tables import Row, match_rows, read_table, shorten, spelt, unguarded
 from retrain.errors import UsageError, did_you_mean
-from retrain.getting.moves import carry, folder_fault
-from retrain.insight.corrections import JOURNAL, Correction, read_journal, write_journal
+from retrain.insight.carrying import clashes, correct, refuse_interrupted
+from retrain.insight.corrections import Correction
 
-_LOCK = ".fixing"
-_LOCK_WAIT_S = 2.0
 _YES = frozenset({"yes", "y", "1", "x", "true", "accept", "accepted"})
 _NO = frozenset({"", "no", "n", "0", "false"})
 
@@ -63,14 +59,14 @@ def plan_fix(table: str, catalog: Catalog) -> FixPlan:
         UsageError: the journal in the image folder is damaged, or tells of an interrupted fix.
     """
     root = Path(catalog.root)
-    _refuse_interrupted(root)
+    refuse_interrupted(root)
     rows, problems = read_table(table, ("path",))
     if problems:
         return FixPlan(root, (), 0, tuple(f"{table}: {problem}" for problem in problems))
     wanted, passed_over, problems = _wanted(rows)
     found, strange = match_rows([row for row, _ in wanted], catalog)
     problems += strange
-    folders = _class_folders(catalog)
+    folders = class_folders(catalog)
     # A class whose name begins or ends with a space is named as it is spelt.
     goes_to = {row.line: to if to in folders else to.strip() for row, to in wanted}
     corrections, faults = [], []
@@ -79,8 +75,8 @@ def plan_fix(table: str, catalog: Catalog) -> FixPlan:
         if fault:
             faults.append(f"line {row.line}: {fault}")
         else:
-            corrections.append(Correction(record.path, _place(record, folders[goes_to[row.line]], catalog)))
-    problems += shorten(faults) + shorten(_clashes(root, corrections))
+            corrections.append(Correction(record.path, place_in(record, folders[goes_to[row.line]], catalog)))
+    problems += shorten(faults) + shorten(clashes(root, corrections))
     return FixPlan(root, tuple(corrections), passed_over, tuple(f"{table}: {problem}" for problem in problems))
 
 
@@ -110,8 +106,15 @@ def _wanted(rows: Sequence[Row]) -> tuple[list[tuple[Row, str]], int, list[str]]
     return taken, passed_over, shorten(strange)
 
 
-def _class_folders(catalog: Catalog) -> dict[str, str]:
-    """Find the folder of each label, below the image folder or the folder of a side."""
+def class_folders(catalog: Catalog) -> dict[str, str]:
+    """Find the folder of each label, below the image folder or the folder of a side.
+
+    Args:
+        catalog: the photographs.
+
+    Returns:
+        Label, as it is spelt in tables -> name of its folder.
+    """
     return {
         spelt(catalog.labels[record.label]): catalog.path_of_class(record).split("/", 1)[0]
         for record in reversed(catalog.records)
@@ -134,38 +137,20 @@ def _row_fault(row: Row, record: ImageRecord, to: str, catalog: Catalog, folders
     return ""
 
 
-def _place(record: ImageRecord, folder: str, catalog: Catalog) -> str:
-    """Give a photograph's path in another class folder, on its own side, in a folder of the same name below."""
+def place_in(record: ImageRecord, folder: str, catalog: Catalog) -> str:
+    """Give a photograph's path in another class folder, on its own side, in a folder of the same name below.
+
+    Args:
+        record: the photograph.
+        folder: name of the class folder.
+        catalog: of the photographs.
+
+    Returns:
+        The path, which may be taken.
+    """
     inside = catalog.path_of_class(record)
     side = record.path[: len(record.path) - len(inside)]
     return f"{side}{folder}/{inside.split('/', 1)[1]}"
-
-
-def _clashes(root: Path, corrections: Sequence[Correction]) -> list[str]:
-    problems = []
-    first: dict[str, str] = {}
-    for one in corrections:
-        # Where large and small letters are one, two names would be one file.
-        other = first.setdefault(one.new.casefold(), one.old)
-        if other != one.old:
-            problems.append(f"{printable(other)} and {printable(one.old)} would both become {printable(one.new)}")
-        if os.path.lexists(one.target(root)):
-            problems.append(f"{printable(one.new)} is there already; rename it or {printable(one.old)}")
-        if os.path.islink(one.source(root)):  # noqa: PTH114 - asked for each row
-            problems.append(f"{printable(one.old)} is a link, and links are not moved")
-        problems += _outside(root, one)
-    return list(dict.fromkeys(problems))
-
-
-def _outside(root: Path, one: Correction) -> list[str]:
-    """Refuse folders that are links: what lies behind them is not in the image folder."""
-    places = {*_folders_of(root, one.old), *_folders_of(root, one.new)}
-    return [fault for place in sorted(places) if (fault := folder_fault(place))]
-
-
-def _folders_of(root: Path, path: str) -> list[Path]:
-    parts = path.split("/")[:-1]
-    return [root.joinpath(*parts[: count + 1]) for count in range(len(parts))]
 
 
 def apply_fix(plan: FixPlan) -> int:
@@ -178,87 +163,9 @@ def apply_fix(plan: FixPlan) -> int:
         How many were moved.
 
     Raises:
-        UsageError: the plan has problems, or a name was taken or a file went away since; what was moved until then is
-            put back by undo_fix.
+        UsageError: the plan has problems, or a name was taken or a file went away since; what was moved until then
+            has been put back.
     """
     if plan.problems:
         raise UsageError(plan.problems)
-    if not plan.corrections:
-        return 0
-    with fsio.locked(plan.root / _LOCK, timeout_s=_LOCK_WAIT_S):
-        batches = read_journal(plan.root)
-        write_journal(plan.root, [*batches, plan.corrections])
-        for one in plan.corrections:
-            try:
-                carry(one.source(plan.root), one.target(plan.root))
-            except (FileExistsError, FileNotFoundError) as error:
-                what = "was made meanwhile" if isinstance(error, FileExistsError) else "is gone since it was listed"
-                raise UsageError(f"{error.filename} {what}; put the rest back with --undo and try again") from error
-    return len(plan.corrections)
-
-
-def undo_fix(root: str | Path) -> tuple[int, list[str]]:
-    """Put back what the last fix moved.
-
-    Args:
-        root: the image folder.
-
-    Returns:
-        How many went back, and the names of those that are no longer where they were put.
-
-    Raises:
-        UsageError: nothing was fixed here, or names are taken; nothing is moved then.
-    """
-    root = Path(root)
-    batches = read_journal(root) if root.is_dir() else []
-    if not batches:
-        raise UsageError(f"expected a folder with {JOURNAL} in it, got {printable(str(root))}; nothing to undo there")
-    with fsio.locked(root / _LOCK, timeout_s=_LOCK_WAIT_S):
-        batch = batches[-1]
-        _drop_claims(root, batch)
-        problems = [fault for one in batch for fault in _outside(root, one)]
-        problems += [
-            f"{printable(one.old)} is there again; rename it"
-            for one in batch
-            if os.path.lexists(one.source(root)) and os.path.lexists(one.target(root))
-        ]
-        if problems:
-            raise UsageError(list(dict.fromkeys(problems)))
-        back, gone = 0, []
-        for one in batch:
-            if os.path.lexists(one.target(root)):
-                carry(one.target(root), one.source(root))
-                back += 1
-            elif not os.path.lexists(one.source(root)):
-                gone.append(one.new)
-        write_journal(root, batches[:-1])
-    return back, gone
-
-
-def _drop_claims(root: Path, batch: Sequence[Correction]) -> None:
-    """Take away the empty files with which an interrupted move had claimed its target."""
-    for one in batch:
-        for empty, other in ((one.target(root), one.source(root)), (one.source(root), one.target(root))):
-            if _is_empty_file(empty) and other.is_file() and not _is_empty_file(other):
-                fsio.remove(empty)
-
-
-def _is_empty_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == 0
-
-
-def _refuse_interrupted(root: Path) -> None:
-    batches = read_journal(root)
-    if not batches:
-        return
-    unmoved = [one for one in batches[-1] if os.path.lexists(one.source(root)) and not _moved(root, one)]
-    if unmoved and len(unmoved) < len(batches[-1]):
-        raise UsageError(
-            f"expected the last fix in {printable(str(root))} to be whole, but {len(unmoved)} of {len(batches[-1])} "
-            "files were not moved (it was interrupted, or files were put back by hand); undo it first, with --undo"
-        )
-
-
-def _moved(root: Path, one: Correction) -> bool:
-    target = one.target(root)
-    return os.path.lexists(target) and not _is_empty_file(target)
+    return correct(plan.root, plan.corrections)

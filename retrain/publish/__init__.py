@@ -2,9 +2,9 @@
 
 naming.py says where files go; describing.py makes the model's description; model.py writes the model with its labels
 and its split; exporting.py makes the other formats, measures each and keeps those that answer as the model does;
-of_run.py does all that with what a run came to, and earlier.py finds what one left; exports_file.py is the record,
-``.exports.json``; metrics.py writes what was measured, predictions.py what the model says of each photograph, and
-card.py the model card.
+of_run.py does all that with what a run came to, earlier.py finds what one left, further.py writes more formats of that,
+and told.py reads what it was told; exports_file.py is the record, ``.exports.json``; metrics.py writes what was
+measured, predictions.py what the model says of each photograph, and card.py the model card.
 """
 
 from retrain.publish.card import label_card, model_card

@@ -185,6 +185,8 @@ def evaluate(data: bytes, picture: np.ndarray) -> np.ndarray:
             return np.asarray(find_constant(nodes, node.name))
         if node.op == "Reshape":  # to a row each, whatever its constant of whole numbers says
             return value(node.input[0]).reshape(1, -1)
+        if node.op == "Sum":  # of a row
+            return value(node.input[0]).sum(axis=1, keepdims=True)
         return _OPERATIONS[node.op](*map(value, node.input))
 
     bundle = graph_bundle(data, "the model")
@@ -201,8 +203,13 @@ _OPERATIONS = {
     "Add": np.add,
     "Identity": lambda given: given,
     "MatMul": np.matmul,
+    "Maximum": np.maximum,
     "PlaceholderWithDefault": lambda given: given,
+    "RealDiv": np.divide,
+    "Relu": lambda given: np.maximum(given, 0),
     "Softmax": _softmax,
+    "Sqrt": np.sqrt,
+    "Square": np.square,
 }
 
 

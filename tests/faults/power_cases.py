@@ -20,7 +20,7 @@ from retrain.classifier import Classifier
 from retrain.errors import RetrainError
 from retrain.fsio import Operation, system
 from retrain.images import InputSpec
-from retrain.insight.corrections import Correction, read_journal, write_journal
+from retrain.insight.corrections import Correction, append_journal, read_journal, write_journal
 from retrain.label import remembered, sorting
 from retrain.pixels import PixelStore
 from retrain.trainer.checkpoints import Checkpoints
@@ -267,6 +267,11 @@ FIXES = [[Correction("cats/1.jpg", "dogs/1.jpg")], [Correction("cats/2.jpg", "do
 def write_fixes(root: Path, count: int) -> None:
     """Write the journal of corrections."""
     write_journal(root, FIXES[:count])
+
+
+def append_fix(root: Path, number: int) -> None:
+    """Add one fix to the journal of corrections."""
+    append_journal(root, number, FIXES[number - 1])
 
 
 def read_fixes(root: Path) -> int:

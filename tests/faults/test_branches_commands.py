@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +16,7 @@ from support import encode, noise
 from retrain import commands
 from retrain.console import Console
 from retrain.errors import ModelError, PartError, UsageError, WeightsError
+from retrain.publish import further
 from retrain.publish.earlier import open_run
 
 
@@ -35,8 +35,7 @@ def out(left, tmp_path):
 
 
 def do(*words):
-    # Trap: retrain.commands.export is the command once this is imported, not the module.
-    with mock.patch.object(import_module("retrain.commands.export"), "TensorFlowWorker", NumpyWorker):
+    with mock.patch.object(further, "TensorFlowWorker", NumpyWorker):
         return commands.main([str(word) for word in words], Console())
 
 

@@ -11,6 +11,7 @@ from power_cases import (
     OLD,
     REFUSED,
     after_the_end,
+    append_fix,
     examine,
     first_and_second,
     go_on_watching,
@@ -110,9 +111,10 @@ def test_every_file_of_a_run_is_whole_and_its_model_the_old_or_the_new_one(tmp_p
     [
         (write_backbone, read_backbone, {"graph 1", "graph 2", REFUSED}),
         (write_fixes, read_fixes, {1, 2}),
+        (append_fix, read_fixes, {1, 2}),
         (lambda root, version: write_checkpoints(root, [version]), read_checkpoints, {1, 2}),
     ],
-    ids=["converted backbone", "corrections", "checkpoints"],
+    ids=["converted backbone", "corrections", "a correction more", "checkpoints"],
 )
 def test_readers_find_the_old_or_the_new(tmp_path, write, read, allowed):
     place = tmp_path / "disk"

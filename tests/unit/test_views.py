@@ -360,9 +360,9 @@ def test_cross_validation_trains_on_views_of_the_other_folds_and_tests_undistort
             tested.append(set(held_out.tolist()))
             return self.head.classify(rows, held_out)
 
-    def watch(rows, labels, trainings, recipe, class_count, fit):
+    def watch(rows, labels, trainings, recipe, class_count, fit, stop):
         trained.extend(set(training.tolist()) for training in trainings)
-        return map(Watched, real(rows, labels, trainings, recipe, class_count, fit))
+        return map(Watched, real(rows, labels, trainings, recipe, class_count, fit, stop))
 
     monkeypatch.setattr(head_folds, "train_together", watch)
     scores = cross_validate(
