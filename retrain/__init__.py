@@ -50,10 +50,11 @@ The map, in the order in which the data flows; a module imports only from rooms 
     concluding    the end of every run: the model saved, judged and shown
     run           run(config) -> RunResult: the story on one page
     doctor        what is wrong with a folder of photographs, before anything is trained on it
-    commands      the small commands beside training
-    cli           flags <-> RunConfig, exit codes (__main__ calls it)
     classifier    the inference side: opens an export safely, classifies
     label         the command line of label_image
+    studio        all of it in a browser: the folder, the mistakes, a correction and what it changes
+    commands      the small commands beside training
+    cli           flags <-> RunConfig, exit codes (__main__ calls it)
 
 From Python:
 

@@ -15,7 +15,19 @@ from retrain.console import Console
 from retrain.errors import UsageError
 
 # What may stand in place of flags; commands.py is imported when one does.
-COMMANDS = ("backbones", "cache", "compare", "doctor", "export", "fetch", "fix", "separate", "show", "weights")
+COMMANDS = (
+    "backbones",
+    "cache",
+    "compare",
+    "doctor",
+    "export",
+    "fetch",
+    "fix",
+    "separate",
+    "show",
+    "studio",
+    "weights",
+)
 
 _METAVAR = {int: "N", float: "X", str: "TEXT"}
 
@@ -43,6 +55,7 @@ Train an image classifier on a folder of photographs, one sub-folder a class:
     python -m retrain separate DIR                  sorts cat.1.jpg, dog.1.jpg into class folders
     python -m retrain compare RUN_A RUN_B           says which photographs two runs name differently
     python -m retrain fix --apply moves.csv         moves wrongly labelled photographs, and trains again
+    python -m retrain studio                        all of this in your browser
 
 A frozen backbone turns each photograph into a vector, once; the vectors are cached, and a new softmax layer is
 trained on them. Interrupting loses nothing that was cached: the same command goes on from there."""

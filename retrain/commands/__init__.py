@@ -3,8 +3,9 @@
 backbones.py lists, cache.py looks after the bottleneck caches, compare.py says what differs between two runs, doctor.py
 looks at photographs, export.py writes a model in further formats, fetch.py gets photographs from addresses, fix.py
 moves photographs to the class they belong in and trains again, separate.py sorts files into class folders, show.py says
-what a model file is, weights.py prepares a machine that has no network; common.py is what they share, unpacked.py what
-cache says of unpacked archives, kept_files.py which files it deletes by their names.
+what a model file is, studio.py opens all of it in a browser, weights.py prepares a machine that has no network;
+common.py is what they share, unpacked.py what cache says of unpacked archives, kept_files.py which files it deletes by
+their names.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from retrain.commands.fetch import fetch
 from retrain.commands.fix import fix
 from retrain.commands.separate import separate
 from retrain.commands.show import show
+from retrain.commands.studio import studio
 from retrain.commands.weights import weights
 from retrain.console import Console
 
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Callable[[Sequence[str], Console], int]] = {
     "fix": fix,
     "separate": separate,
     "show": show,
+    "studio": studio,
     "weights": weights,
 }
 
