@@ -18,6 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+from mutants_child import peak_rss
 
 from retrain.errors import RetrainError
 
@@ -97,7 +98,7 @@ def main() -> int:
             signal.alarm(HANG_S)
             answer = judge(WAYS[way], path)
             signal.alarm(0)
-            facts = {"seen": seen[:], "rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+            facts = {"seen": seen[:], "peak_rss": peak_rss()}
             print(json.dumps({"name": name, "way": way, **answer, **facts}), flush=True)
             seen.clear()
     return 0

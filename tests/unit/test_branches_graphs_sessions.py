@@ -36,8 +36,12 @@ NAMES = ("graph", "graph_def", "import", "session", "config", "placeholder", "fl
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder whose ``tensorflow`` is the one that is imported; the modules of it are forgotten afterwards."""
-    monkeypatch.delitem(sys.modules, "tensorflow")  # None, of the fixture for all unit tests
+    """A folder whose ``tensorflow`` is the one that is imported; the modules of it are forgotten afterwards.
+
+    Where another test of this process has imported the real one, its modules are put aside until then.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     before = set(sys.modules)
     yield tmp_path
