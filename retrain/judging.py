@@ -133,16 +133,8 @@ def judge(
     labels, groups = labels_of(features), group_numbers(training.split.keys)
     rows = tested_rows(config, labels, training.split.indices(TESTING))
     scores = head.classify(features.rows, np.arange(len(labels)))
-    # A photograph that was drawn twice is one answer.
-    drawn = rows if len(np.unique(rows)) < len(rows) else None
-    tested = measure(
-        head.cooled(1 / head.temperature).classify(features.rows, rows),
-        labels[rows],
-        names,
-        drawn if groups is None else groups[rows],
-        head.temperature,
-        scores[rows],
-    )
+    as_trained = head.cooled(1 / head.temperature).classify(features.rows, rows)
+    tested = measure_test(as_trained, training.split, rows, labels, names, head.temperature, scores[rows])
     cooled, numbers = _crossed_numbers(crossed, labels, names, groups, head.temperature)
     growth = _growth(config, material, training, recipe, crossed, groups, console)
     sentence = plain_sentence(tested.accuracy, None if numbers is None else numbers.accuracy)
@@ -153,6 +145,30 @@ def judge(
         journal.tell_misclassified(features.catalog, rows, found.test_scores, console)
     _write(training, found)
     return found
+
+
+def measure_test(
+    scores: Floats, split: Split, rows: Indices, labels: Indices, names: tuple[str, ...],
+    temperature: float = 1.0, cooled: Floats | None = None,
+) -> Numbers:  # fmt: skip
+    """Measure the final test.
+
+    Args:
+        scores: float32 (M, C), of the head as it was trained, rows sum to 1.
+        split: photographs of the same group are not independent answers.
+        rows: intp (M,), of ``tested_rows``; a photograph that was drawn twice is one answer.
+        labels: intp (N,), of all photographs.
+        names: of the classes, C of them.
+        temperature: of the cooled scores.
+        cooled: float32 (M, C); None: the scores at that temperature.
+
+    Returns:
+        The numbers.
+    """
+    groups = group_numbers(split.keys)
+    drawn = rows if len(np.unique(rows)) < len(rows) else None
+    counted = drawn if groups is None else groups[rows]
+    return measure(scores, labels[rows], names, counted, temperature, cooled)
 
 
 def tested_rows(config: RunConfig, labels: Indices, rows: Indices) -> Indices:

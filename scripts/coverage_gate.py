@@ -1,6 +1,7 @@
 """Goal R29: every branch of the rooms that a stranger's bytes pass through, nine of ten of all, in a run with coverage.
 
-python -m pytest tests/unit tests/faults tests/hostile -q --cov --cov-report=
+python -m coverage run -m pytest
+python -m coverage combine
 python scripts/coverage_gate.py
 python scripts/coverage_gate.py errors fsio    these rooms alone
 """

@@ -20,6 +20,6 @@ run, from the folder to the head, with every vector out of the cache. The way of
     settling.py     what the run decided, so that its head is trained again in the same way
     refitting.py    a head trained on what the folder is now, its numbers, and what flipped; recognising.py knows
                     photographs that were moved by their content
-    training.py     a whole run, or further formats, in a process that child.py is
+    training.py     a whole run, or further formats, in a process that child.py is; telling.py says how far a stage is
     events.py       tells open pages what changed
 """

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -112,6 +113,21 @@ def answering(handler: Handler) -> Handler:
             return refusal(error)
 
     return handle
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """Read what stands behind the question mark of an address.
+
+    Starlette's own replaces bytes that are no UTF-8, and a photograph whose name has some would never be found.
+
+    Args:
+        request: whose address it is.
+
+    Returns:
+        name -> value, the last where one is there twice; bytes that are no UTF-8 as file names hold them (PEP 383).
+    """
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
 
 
 async def json_of(request: Request, most_bytes: int = 1_000_000) -> dict[str, Any]:

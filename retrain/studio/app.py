@@ -60,7 +60,7 @@ def make_app(config: RunConfig, access: Access, options: Options) -> ASGIApp:
     Returns:
         An ASGI application, the guard around it.
     """
-    desk = Desk(config, options.address, allow_urls=options.allow_urls)
+    desk = Desk(config, options.address, allow_urls=options.allow_urls, wants_token=bool(access.token))
     api, data, model = Api(desk.models, desk.turns), DataRoutes(desk), ModelRoutes(desk)
     named = (("classify", api.classify, "POST"), ("model", api.model, "GET"), ("health", api.health, "GET"))
     routes = [Route(path, _page(template), methods=["GET"]) for path, template, _ in PAGES]

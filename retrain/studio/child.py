@@ -6,29 +6,23 @@ ends a run: what was cached is kept.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import threading
-import time
-from collections.abc import Iterator
 
 from retrain.commandline import exit_codes
 from retrain.config import RunConfig
-from retrain.console import Advance, Console
 from retrain.errors import RetrainError, UsageError
 from retrain.publish.further import write_further
 from retrain.run import run
-
-# How often a stage says how far it is.
-_EVERY_S = 0.2
+from retrain.studio.telling import PacedConsole
 
 
-class TellingConsole(Console):
+class TellingConsole(PacedConsole):
     """Says everything as JSON."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self.tell, ends=True)
         self._lock = threading.Lock()
 
     def tell(self, **facts: object) -> None:
@@ -43,33 +37,6 @@ class TellingConsole(Console):
             text: the line, already safe to print.
         """
         self.tell(line=text)
-
-    @contextlib.contextmanager
-    def stage(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """Say how far one stage has come.
-
-        Args:
-            title: what is being done.
-            total: how many items there are.
-            unit: what an item is called, in the plural.
-
-        Yields:
-            A function to call with the number of items just done.
-        """
-        start = spoke = time.monotonic()
-        done = 0
-        self.tell(stage=title, done=0, total=total, unit=unit, left_s=None)
-
-        def advance(count: int = 1, note: str = "") -> None:
-            nonlocal done, spoke
-            done += count
-            now = time.monotonic()
-            if now - spoke >= _EVERY_S or done >= total:
-                spoke = now
-                left_s = (total - done) * (now - start) / max(done, 1)
-                self.tell(stage=title, done=done, total=total, unit=unit, left_s=round(left_s, 1), note=note)
-
-        yield advance
 
 
 def main() -> int:

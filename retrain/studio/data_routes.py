@@ -17,7 +17,7 @@ from retrain.console import printable
 from retrain.dataset import Catalog
 from retrain.errors import UsageError
 from retrain.studio import editing
-from retrain.studio.answers import Handler, Refused, answer, json_of, text_in, texts_in
+from retrain.studio.answers import Handler, Refused, answer, json_of, query_of, text_in, texts_in
 from retrain.studio.desk import Desk
 from retrain.studio.forms import form_of
 from retrain.studio.listing import Listing
@@ -92,7 +92,7 @@ class DataRoutes:
 
     async def photographs(self, request: Request) -> Response:
         """List photographs of a class, or of all: ``?folder=&find=&start=&count=``."""
-        query = request.query_params
+        query = query_of(request)
         start, count = _number(query.get("start", "0")), _number(query.get("count", "200"))
         if count > MOST_LISTED:
             raise Refused(400, f"expected count to be at most {MOST_LISTED}, got {count}")
@@ -102,13 +102,14 @@ class DataRoutes:
 
     async def picture(self, request: Request) -> Response:
         """Show a photograph: ``?path=&size=tile|whole``."""
-        path, size = request.query_params.get("path", ""), request.query_params.get("size", "tile")
+        query = query_of(request)
+        path, size = query.get("path", ""), query.get("size", "tile")
         if size not in _SIZES:
             raise Refused(400, f"expected size to be {' or '.join(_SIZES)}, got {size[:20]!r}")
         known = request.headers.get("if-none-match", "")
         data, tag = await self._desk.picture_turns.run(lambda: self._shown(path, _SIZES[size], known))
         # A page names the version that it wants; without one, a browser is to ask again.
-        kept = "private, max-age=31536000, immutable" if request.query_params.get("v") else "private, no-cache"
+        kept = "private, max-age=31536000, immutable" if query.get("v") else "private, no-cache"
         headers = {"etag": tag, "cache-control": kept}
         return Response(data, 200 if data else 304, headers, "image/jpeg" if data else None)
 

@@ -23,10 +23,11 @@ class Desk:
         config: of the run folder.
         address: that the studio is known by.
         allow_urls: whether it fetches photographs from addresses.
+        wants_token: whether who asks must bring the token.
     """
 
-    def __init__(self, config: RunConfig, address: str, *, allow_urls: bool) -> None:
-        self.address, self.allow_urls = address, allow_urls
+    def __init__(self, config: RunConfig, address: str, *, allow_urls: bool, wants_token: bool = False) -> None:
+        self.address, self.allow_urls, self.wants_token = address, allow_urls, wants_token
         self.events = Events()
         self.workshop = Workshop(config, self.events)
         self.trainer = Trainer(self.events, self._take)

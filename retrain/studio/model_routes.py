@@ -16,7 +16,7 @@ from retrain.head.recipe import AUTO, KINDS
 from retrain.outset import find_problems
 from retrain.publish.told import metrics_path
 from retrain.studio import addressed, review, using
-from retrain.studio.answers import Handler, Refused, answer, json_of, text_in
+from retrain.studio.answers import Handler, Refused, answer, json_of, query_of, text_in
 from retrain.studio.api import body_of, judged_facts
 from retrain.studio.choices import architectures, with_architecture
 from retrain.studio.desk import Desk
@@ -98,20 +98,20 @@ class ModelRoutes:
     async def cell(self, request: Request) -> Response:
         """List the photographs of a cell of a confusion matrix: ``?truth=&guess=&of=test|crossed``."""
         truth, guess = (_index(request, name) for name in ("truth", "guess"))
-        of = request.query_params.get("of", "")
+        of = query_of(request).get("of", "")
         look = partial(review.cell, self._desk.workshop.standing, truth, guess, of)
         items = await self._desk.picture_turns.run(look)
         return answer({"items": items})
 
     async def near(self, request: Request) -> Response:
         """List the photographs most alike to one: ``?path=``."""
-        path = request.query_params.get("path", "")
+        path = query_of(request).get("path", "")
         items = await self._desk.picture_turns.run(partial(review.neighbours, self._desk.workshop.standing, path))
         return answer({"items": items})
 
     async def heat(self, request: Request) -> Response:
         """Show what in a photograph speaks for a label: ``?path=&label=``."""
-        query = request.query_params
+        query = query_of(request)
         make = partial(review.heat_png, self._desk.workshop.standing, query.get("path", ""), query.get("label", ""))
         return Response(await self._desk.turns.run(make), 200, {"cache-control": "no-store"}, "image/png")
 
@@ -144,12 +144,12 @@ class ModelRoutes:
         url = text_in(await json_of(request), "url")
         if not self._desk.allow_urls:
             raise Refused(403, "addresses are not asked unless the studio is started with --allow_urls")
-        data = await self._desk.turns.run(partial(addressed.fetch, url))
-        return answer(judged_facts(await self._desk.turns.run(partial(self._desk.models.judge, data))))
+        # One turn, so that fetching and naming together end within the time of one request.
+        return answer(judged_facts(await self._desk.turns.run(lambda: self._desk.models.judge(addressed.fetch(url)))))
 
     async def try_heat(self, request: Request) -> Response:
         """Show what in the photograph that the body is speaks for ``?label=``."""
-        data, label = await body_of(request, LIMITS.max_bytes), request.query_params.get("label", "")
+        data, label = await body_of(request, LIMITS.max_bytes), query_of(request).get("label", "")
         made = await self._desk.turns.run(lambda: review.heat_of(self._fitted(), data, label))
         return Response(made, 200, {"cache-control": "no-store"}, "image/png")
 
@@ -161,7 +161,7 @@ class ModelRoutes:
             "model": await desk.turns.run(desk.models.facts) if desk.models.is_there() else None,
             "exports": await desk.turns.run(partial(using.exports, graph)),
             "files": using.files(graph),
-            "commands": using.commands(graph, desk.address),
+            "commands": using.commands(graph, desk.address, wants_token=desk.wants_token),
         }
         return answer(facts)
 
@@ -194,7 +194,7 @@ class ModelRoutes:
 
     async def download(self, request: Request) -> Response:
         """Send a file of the run: ``?file=``."""
-        graph, name = self._desk.workshop.config.output_graph, request.query_params.get("file", "")
+        graph, name = self._desk.workshop.config.output_graph, query_of(request).get("file", "")
         data, save_as = await self._desk.turns.run(partial(using.download, graph, name))
         headers = {"content-disposition": using.disposition(save_as), "cache-control": "no-store"}
         return Response(data, 200, headers, "application/octet-stream")
@@ -247,7 +247,7 @@ def _with_settings(config: RunConfig, facts: dict[str, Any]) -> RunConfig:
 
 
 def _index(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "")
+    text = query_of(request).get(name, "")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Refused(400, f"expected {name} to be the index of a label, got {text[:20]!r}")
     return int(text)

@@ -35,7 +35,7 @@ from retrain.head import (
 )
 from retrain.insight import gain
 from retrain.insight.gain import Insight, gain_insight
-from retrain.judging import calibrated, tested_rows
+from retrain.judging import calibrated, measure_test, tested_rows
 from retrain.publish.describing import manifest_sha256
 from retrain.run import draw_split
 from retrain.studio.recognising import Recognising
@@ -164,7 +164,9 @@ def fit(
     material = gather_material(config, features, split, backbone, console)
     head = _trained(material, split, recipe, len(features.catalog.labels), stop)
     scores = head.classify(features.rows, np.arange(len(features.sha256s)))
-    test = _measured(config, scores, features, split)
+    labels = labels_of(features)
+    rows = tested_rows(config, labels, split.indices(TESTING))
+    test = measure_test(scores[rows], split, rows, labels, features.catalog.labels)
     manifest = manifest_sha256(split_csv(features.catalog, features.sha256s, split))
     seconds = time.perf_counter() - start
     return Fitted(config, backbone, features, split, material, recipe, head, scores, test, manifest, seconds)
@@ -190,15 +192,6 @@ def _trained(material: Material, split: Split, recipe: Recipe, classes: int, sto
         material.training_rows(training),
         groups_of(split.keys, len(material.rows), material.training_rows, training),
     )
-
-
-def _measured(config: RunConfig, scores: Floats, features: Features, split: Split) -> Numbers:
-    """Measure the final test, as a run does."""
-    labels, groups = labels_of(features), group_numbers(split.keys)
-    rows = tested_rows(config, labels, split.indices(TESTING))
-    drawn = rows if len(np.unique(rows)) < len(rows) else None
-    counted = drawn if groups is None else groups[rows]
-    return measure(scores[rows], labels[rows], features.catalog.labels, counted)
 
 
 def examine(fitted: Fitted, stop: Event | None = None) -> Examined:

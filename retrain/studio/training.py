@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from retrain.config import RunConfig
 from retrain.engines.endings import ending_of, memory_kills
 from retrain.errors import RetrainError, UsageError
 from retrain.studio.events import Events
+from retrain.studio.telling import Pace
 
 CHILD = "retrain.studio.child"
 RUN, EXPORT = "run", "export"
@@ -74,6 +76,9 @@ class Trainer:
         self._events, self._when_done, self._child = events, when_done, child
         self._lock = threading.Lock()
         self._running: _Running | None = None
+        # A run of many steps speaks a thousand times a second, which no page could show.
+        self._unsaid = deque[str](maxlen=_LINES)
+        self._pace = Pace(self._say)
 
     @property
     def is_running(self) -> bool:
@@ -88,15 +93,18 @@ class Trainer:
             formats: those that the model on the disk is to be written in, without a run; none: a run.
 
         Raises:
-            UsageError: one is running.
+            UsageError: one is running, or the machine has no room for a further process.
         """
         job = EXPORT if formats else RUN
         with self._lock:
             if self._running is not None:
                 raise UsageError("a run is going on already; wait for it, or cancel it")
-            running = self._running = _Running(self._child, config, job)
+            try:
+                running = self._running = _Running(self._child, config, job)
+            except OSError as error:
+                raise UsageError(f"no process could be started: {error.strerror}; end other programs first") from error
             self.progress = Progress(state="running", job=job, stage="Starting")
-        self._say()
+        self._pace.now()
         order = json.dumps({"config": asdict(config), "formats": list(formats)}).encode()
         threading.Thread(target=self._watch, args=(running, order), name="trainer", daemon=True).start()
 
@@ -130,7 +138,7 @@ class Trainer:
         finally:
             self._running, self.progress = None, ended
             running.over.set()
-            self._say()
+            self._pace.now()
 
     def _ended(self, running: _Running, code: int) -> Progress:
         error = "" if code == 0 or running.is_cancelled else self.progress.error or running.ending(code)
@@ -148,16 +156,19 @@ class Trainer:
         now = replace(self.progress, seconds=self._running.seconds if self._running else 0.0)
         if said is not None:
             now = replace(now, lines=(*now.lines, said)[-_LINES:])
+            self._unsaid.append(said)
         elif "error" in facts:
             now = replace(now, error=facts["error"])
         else:
             now = replace(now, **{name: facts[name] for name in (*_STAGE, "left_s")})
+        is_new = now.stage != self.progress.stage
         self.progress = now
-        self._say(line=said)
+        (self._pace.now if is_new else self._pace.ask)()
 
-    def _say(self, line: str | None = None) -> None:
-        facts = {name: value for name, value in asdict(self.progress).items() if name != "lines"}
-        self._events.tell("training", **facts, **({} if line is None else {"line": line}))
+    def _say(self) -> None:
+        facts = asdict(self.progress)
+        facts["lines"] = [self._unsaid.popleft() for _ in range(len(self._unsaid))]
+        self._events.tell("training", **facts)
 
 
 class _Running:

@@ -131,23 +131,25 @@ def disposition(name: str) -> str:
         The value of the header Content-Disposition.
     """
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
-def commands(output_graph: str, address: str) -> dict[str, str]:
+def commands(output_graph: str, address: str, *, wants_token: bool = False) -> dict[str, str]:
     """Write the command lines that use the model.
 
     Args:
         output_graph: path of the model.
         address: of the studio, "http://127.0.0.1:8700".
+        wants_token: whether who asks must bring the token; it is left to the shell, so that no screenshot shows it.
 
     Returns:
         By name: label_image, curl, python.
     """
     graph = shlex.quote(output_graph)
+    token = ' -H "Authorization: Bearer $TOKEN"' if wants_token else ""
     return {
         "label_image": f"python -m label_image --graph {graph} --image photo.jpg",
-        "curl": f"curl -s --data-binary @photo.jpg -H 'Content-Type: image/jpeg' {address}/api/classify",
+        "curl": f"curl -s{token} --data-binary @photo.jpg -H 'Content-Type: image/jpeg' {address}/api/classify",
         "python": f'from retrain import Classifier\nClassifier.open({output_graph!r}).classify("photo.jpg")',
     }
 

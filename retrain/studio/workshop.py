@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -22,9 +23,9 @@ from retrain.dataset import Catalog, find_photographs, plan_problems
 from retrain.errors import ModelError, RetrainError, UsageError
 from retrain.publish.told import metrics_path, told_config
 from retrain.studio.events import Events
-from retrain.studio.looking import EventsConsole
 from retrain.studio.refitting import Examined, Fitted, Flip, Overtaken, examine, fit, flips
 from retrain.studio.settling import Settled, settle
+from retrain.studio.telling import PacedConsole
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ class Workshop:
         with self._looking:
             problems, catalog = find_photographs(self.config)
             if catalog is not None and not problems:
-                problems = [*catalog.problems, *plan_problems(self.config, catalog)]
+                problems = plan_problems(self.config, catalog)
             with self._lock:
                 self._stop.set()
                 self._stop = Event()
@@ -202,16 +203,16 @@ class Workshop:
         self.events.tell("trouble", text=text)
 
 
-class _Telling(EventsConsole):
+class _Telling(PacedConsole):
     """Tells pages how far a stage of a fit is, and ends it where something newer is to be done."""
 
     def __init__(self, events: Events, kind: str, stop: Event) -> None:
-        super().__init__(events, kind)
+        super().__init__(partial(events.tell, kind), ends=False)
         self._stop = stop
 
     @contextlib.contextmanager
     def stage(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """As that of EventsConsole."""
+        """As that of PacedConsole."""
         with super().stage(title, total, unit) as tell:
 
             def advance(count: int = 1, note: str = "") -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,23 @@ def test_gallery_finds_selects_all_and_shows_large(view: Watched) -> None:
     page.keyboard.press("Escape")
     page.fill("#find", "no such name")
     page.wait_for_selector("text=No name has that in it")
+
+
+def test_names_that_are_no_utf8_have_their_pictures(browser: Any, tmp_path: Path) -> None:
+    for folder in (b"b\xfcsche", "עברית".encode()):
+        place = tmp_path / "photos" / os.fsdecode(folder)
+        place.mkdir(parents=True)
+        shutil.copy(TEST_PHOTO, place / os.fsdecode(b"\xff " + folder + b".jpg"))
+    with studio(tmp_path) as address, watched(browser, address) as view:
+        page = view.go("/")
+        page.wait_for_function(
+            "() => document.querySelectorAll('.cell img').length === 2 &&"
+            " [...document.querySelectorAll('.cell img')].every((one) => one.naturalWidth > 0)"
+        )
+        page.click("#classes .class >> nth=1")
+        page.wait_for_function(
+            "() => document.querySelectorAll('.cell').length === 1 && document.querySelector('.cell img')?.naturalWidth"
+        )
 
 
 def test_doctor_says_what_it_finds(view: Watched) -> None:

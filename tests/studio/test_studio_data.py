@@ -202,6 +202,18 @@ def test_a_picture_is_kept_by_the_browser_while_its_version_is_the_same(page):
     assert moved["version"] != item["version"]
 
 
+def test_a_name_that_is_no_utf8_is_shown_listed_and_moved(page):
+    page, root = page
+    folder = os.fsdecode(b"b\xfcsche")
+    (root / folder).mkdir()
+    (root / folder / os.fsdecode(b"\xff \xe9.png")).write_bytes(PHOTO_BYTES)
+    page.post("rescan")
+    [item] = page.get("photographs?folder=b%fcsche").json()["items"]
+    assert page.get(f"picture?path={quote(os.fsencode(item['path']))}").content[:3] == b"\xff\xd8\xff"
+    page.post("move", paths=[item["path"]], to="a")
+    assert os.fsdecode(b"a/\xff \xe9.png") in page.paths("folder=a")
+
+
 def test_only_photographs_of_the_folder_are_shown(page, tmp_path):
     page, root = page
     (tmp_path / "secret.png").write_bytes(PHOTO_BYTES)

@@ -64,6 +64,17 @@ def files_of(config):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
+def test_no_room_for_a_process_is_a_sentence_and_the_next_run_can_begin(make, monkeypatch, tmp_path):
+    trainer, config = make(), untrained(tmp_path / "run")
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", lambda *words, **named: os.open("/proc/self/nothing", os.O_RDONLY))
+        with pytest.raises(UsageError, match="no process could be started"):
+            trainer.start(config)
+    assert (trainer.progress.state, trainer.is_running) == ("idle", False)
+    trainer.start(config)
+    assert wait(trainer).state == "done"
+
+
 def test_a_run_is_told_as_it_goes_and_leaves_a_model(make, tmp_path):
     done, config = [], untrained(tmp_path / "run")
     trainer = make(when_done=done.append)

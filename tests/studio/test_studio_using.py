@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import shlex
 import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from studio_rooms import TOKEN, app_of, serving
 from studio_runs import trained
 
 from retrain.config import ALWAYS, FORMATS
@@ -130,6 +134,24 @@ def test_commands_are_written_as_a_shell_takes_them():
     assert "a folder/it's.pb" in shlex.split(words["label_image"])
     assert words["curl"].endswith("http://127.0.0.1:1/api/classify")
     assert repr("a folder/it's.pb") in words["python"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_the_curl_line_is_answered_as_it_stands(token, left):
+    """Pasted into a shell whose folder has photo.jpg, and which knows the token where one is wanted."""
+    photo = next(Path(left.image_dir).rglob("*.png"))
+    with serving(app_of(left, token)) as (host, port):
+        line = using.commands(left.output_graph, f"http://{host}:{port}", wants_token=bool(token))["curl"]
+        line = line.replace("photo.jpg", shlex.quote(str(photo)))
+        said = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, env={**os.environ, "TOKEN": token}, check=True
+        )
+        wrong = {**os.environ, "TOKEN": "another-token-of-25-signs"}
+        other = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=wrong, check=True)
+    assert json.loads(said.stdout)["scores"], said
+    assert ("error" in json.loads(other.stdout)) == bool(token)
+    assert TOKEN not in line
 
 
 @pytest.mark.parametrize(("standing", "is_its", "expected"), [

@@ -36,8 +36,20 @@ async function reach(address, options) {
   }
 }
 
+// Bytes of a file's name that are no UTF-8 come as U+DC80 to U+DCFF (PEP 383), and go back as the bytes that they are.
+function escaped(character) {
+  const code = character.codePointAt(0);
+  if (code >= 0xdc80 && code <= 0xdcff) return `%${(code - 0xdc00).toString(16)}`;
+  return encodeURIComponent(code >= 0xd800 && code <= 0xdfff ? "\ufffd" : character);
+}
+
+export function queryOf(facts) {
+  const text = (value) => Array.from(String(value), escaped).join("");
+  return Object.entries(facts).map(([name, value]) => `${text(name)}=${text(value)}`).join("&");
+}
+
 export async function get(path, query = {}, signal = undefined) {
-  const text = new URLSearchParams(query).toString();
+  const text = queryOf(query);
   return read(await reach(`/studio/${path}${text ? `?${text}` : ""}`, { signal }));
 }
 
@@ -57,8 +69,7 @@ export async function sendForImage(path, body, headers = {}) {
 }
 
 export function picture(item, size = "tile") {
-  const query = new URLSearchParams({ path: item.path, size, v: item.version || "" });
-  return `/studio/picture?${query}`;
+  return `/studio/picture?${queryOf({ path: item.path, size, v: item.version || "" })}`;
 }
 
 // Events of the studio. A page that was asleep, or missed some, is told to ask for everything.

@@ -1,7 +1,7 @@
 // Doubtful labels: the one that is looked at, large, with what it is most like, and a strip of all of them.
 
 import { enlarge } from "./dialogs.js";
-import { get, picture } from "./net.js";
+import { get, picture, queryOf } from "./net.js";
 import { $, count, make, nameOf, percent, say, tell, tried } from "./ui.js";
 
 // An answer just after another photograph came up by itself was meant for the one before it.
@@ -97,7 +97,7 @@ async function showNear(one, box) {
 
 function showHeat(one, button) {
   if (button.getAttribute("aria-busy") === "true") return;
-  const address = `/studio/review/heat?${new URLSearchParams({ path: one.path, label: one.suggested })}`;
+  const address = `/studio/review/heat?${queryOf({ path: one.path, label: one.suggested })}`;
   const words = `What speaks for ${one.suggested}: red for it, blue against it`;
   const image = make("img", { class: "main", src: address, alt: words });
   button.setAttribute("aria-busy", "true");

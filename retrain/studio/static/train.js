@@ -120,7 +120,7 @@ const following = follow(
   },
   {
     training: (told) => {
-      if (told.line) lines = [...lines, told.line].slice(-400);
+      lines = [...lines, ...told.lines].slice(-400);
       showProgress(told);
       if (told.state === "done") load();
     },

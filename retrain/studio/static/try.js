@@ -2,7 +2,7 @@
 
 import { openCamera, shoot } from "./camera.js";
 import { follow } from "./follow.js";
-import { picture, post, send, sendForImage } from "./net.js";
+import { picture, post, queryOf, send, sendForImage } from "./net.js";
 import { $, keys, make, nameOf, percent, say, tell, tried } from "./ui.js";
 
 // Between two answers about what the camera shows.
@@ -49,7 +49,7 @@ function heatButton(label) {
 
 async function showHeat(label, button) {
   const blob = last;
-  const address = await tried(() => sendForImage(`try/heat?${new URLSearchParams({ label })}`, blob, { "content-type": "application/octet-stream" }), button);
+  const address = await tried(() => sendForImage(`try/heat?${queryOf({ label })}`, blob, { "content-type": "application/octet-stream" }), button);
   if (!address || blob !== last) return;
   const words = `What speaks for ${label}: red for it, blue against it`;
   display(address, words);

@@ -1,7 +1,7 @@
 // The Use page: the model in every format, with what was measured of each.
 
 import { follow } from "./follow.js";
-import { get, post } from "./net.js";
+import { get, post, queryOf } from "./net.js";
 import { $, count, keys, make, say, size, tried } from "./ui.js";
 
 let last = "";
@@ -21,7 +21,7 @@ async function refresh() {
 }
 
 function link(file, text, words = undefined) {
-  return make("a", { href: `/studio/use/download?${new URLSearchParams({ file })}`, download: "", "aria-label": words, text });
+  return make("a", { href: `/studio/use/download?${queryOf({ file })}`, download: "", "aria-label": words, text });
 }
 
 function row(one) {
