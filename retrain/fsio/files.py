@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import tempfile
@@ -18,8 +19,18 @@ from retrain.fsio.room import raise_named
 STALE_TEMPORARY_S = 24 * 3600.0
 
 
+# Bytes of a name; with what is put around it, it must keep below the 255 that most disks allow.
+_LONGEST_STEM = 200
+
+
+def _stem(target: Path) -> str:
+    """Name what a temporary file is for; a long name by its hash."""
+    name = os.fsencode(target.name)
+    return target.name if len(name) <= _LONGEST_STEM else hashlib.sha256(name).hexdigest()
+
+
 def _temporary_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    return target.with_name(f".{_stem(target)}.{os.getpid()}.tmp")
 
 
 def process_is_gone(pid: int) -> bool:
@@ -49,7 +60,7 @@ def sweep_temporaries(target: Path) -> None:
     Args:
         target: that it was writing.
     """
-    for leftover in target.parent.glob(f".{_escape_glob(target.name)}.*.tmp"):
+    for leftover in target.parent.glob(f".{_escape_glob(_stem(target))}.*.tmp"):
         pid_text = leftover.name.split(".")[-2]
         if not pid_text.isdecimal() or int(pid_text) == os.getpid():
             continue
@@ -64,12 +75,13 @@ def _escape_glob(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _temporary_for(target: Path, needed_bytes: int = 0) -> Iterator[Path]:
+def _temporary_for(target: Path, needed_bytes: int = 0, *, sweeps: bool = True) -> Iterator[Path]:
     """Make room for a file that will become ``target``; it is gone afterwards unless it was renamed."""
     temporary = _temporary_path(target)
     try:
         system.make_folder(target.parent)
-        sweep_temporaries(target)
+        if sweeps:
+            sweep_temporaries(target)
         yield temporary
     except OSError as error:
         raise_named(error, target, max(needed_bytes, _size(temporary)), temporary)
@@ -111,6 +123,22 @@ def replacing(target: str | Path) -> Iterator[BinaryIO]:
     with _temporary_for(target) as temporary:
         with _synced(temporary) as file:
             yield file
+        _rename(temporary, target)
+
+
+def fill_claimed(target: Path, data: bytes) -> None:
+    """Put the contents into a file that was just made, whole or not at all.
+
+    Nothing lies beside a name that was free, so nothing is looked for: in a folder of many files that would take longer
+    than to write.
+
+    Args:
+        target: the file; it is empty.
+        data: its contents.
+    """
+    with _temporary_for(target, len(data), sweeps=False) as temporary:
+        with _synced(temporary) as file:
+            file.write(data)
         _rename(temporary, target)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrain.fsio.files import open_log, sweep_temporaries, write_bytes
+from retrain.fsio.files import fill_claimed, open_log, sweep_temporaries
 from retrain.fsio.folders import remove
 
 
@@ -21,7 +21,7 @@ def write_new(target: str | Path, data: bytes) -> None:
     # The name is claimed first, which fails where it is taken: the rename that follows replaces the claim alone.
     open_log(target).close()
     try:
-        write_bytes(target, data)
+        fill_claimed(Path(target), data)
     except BaseException:
         if Path(target).stat().st_size == 0:
             remove(target)

@@ -12,7 +12,7 @@ from retrain.classifier import Guess
 from retrain.console import printable
 from retrain.images import LIMITS, SkyStretch, decode_upright, resize_rgb
 from retrain.label.rows import UNKNOWN, Row
-from retrain.label.sorting import NamesTaken, contents, file_name, write_new
+from retrain.label.sorting import NamesTaken, contents, file_name
 from retrain.label.sources import Photograph
 
 # Pixels. A photograph is made smaller to fit, never larger.
@@ -55,7 +55,7 @@ class Annotator:
             return
         data = _encoded(picture, "JPEG")
         name = Path(file_name(photograph)).with_suffix(".jpg").name
-        self._names_taken.put(self._place, name, lambda target: write_new(target, data, self._place))
+        self._names_taken.put(self._place, name, lambda target: fsio.write_new(target, data))
 
 
 def annotated(picture: Image.Image, row: Row) -> Image.Image:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from retrain import fsio
 from retrain.classifier import Classifier
 from retrain.images import Floats, Pixels, decode_rgb, decode_upright
 from retrain.insight.heat import occlusion_map, overlay, png
 from retrain.label.rows import Row
-from retrain.label.sorting import NamesTaken, contents, file_name, write_new
+from retrain.label.sorting import NamesTaken, contents, file_name
 from retrain.label.sources import Photograph
 from retrain.litert import usable_cores
 from retrain.threads import in_order
@@ -46,7 +47,7 @@ class HeatMapper:
         heat = occlusion_map(self._score_many, pixels, bundle.labels.index(row.guesses[0].label))
         picture = png(overlay(decode_upright(data, _MAX_SIDE, _MAX_SIDE), heat))
         name = Path(file_name(photograph)).with_suffix(".png").name
-        self._names_taken.put(self._folder, name, lambda target: write_new(target, picture, self._folder))
+        self._names_taken.put(self._folder, name, lambda target: fsio.write_new(target, picture))
 
     def _score_many(self, pictures: Iterable[Pixels]) -> Iterator[Floats]:
         return in_order(self._classifier.scores, pictures, self._threads, 4 * self._threads)

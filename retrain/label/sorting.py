@@ -54,7 +54,7 @@ class Sorter:
             self._names_taken.put(place, name, lambda target: _link(source, target))
         else:
             data = contents(photograph)
-            target = self._names_taken.put(place, name, lambda target: write_new(target, data, self._root))
+            target = self._names_taken.put(place, name, lambda target: fsio.write_new(target, data))
             _keep_date(photograph, target)
 
 
@@ -149,30 +149,6 @@ def contents(photograph: Photograph) -> bytes:
         ImageError: it cannot be read.
     """
     return photograph.image if isinstance(photograph.image, bytes) else read_image_file(photograph.image)
-
-
-def write_new(target: Path, data: bytes, staging: Path) -> None:
-    """Write a file that must not be there yet; it appears whole or, until then, empty.
-
-    Args:
-        target: the file; its folder is made.
-        data: its contents.
-        staging: folder on the same disk, for a temporary file.
-
-    Raises:
-        FileExistsError: something is there.
-    """
-    fsio.open_log(target).close()  # claims the name, and fails where it is taken
-    temporary = staging / f".label_image.{os.getpid()}.tmp"
-    try:
-        fsio.remove(temporary)
-        with fsio.open_log(temporary) as file:
-            file.write(data)
-        fsio.move(temporary, target)
-    except BaseException:
-        fsio.remove(target)
-        fsio.remove(temporary)
-        raise
 
 
 def _link(source: str, target: Path) -> None:

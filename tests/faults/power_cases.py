@@ -21,7 +21,7 @@ from retrain.errors import RetrainError
 from retrain.fsio import Operation, system
 from retrain.images import InputSpec
 from retrain.insight.corrections import Correction, append_journal, read_journal, write_journal
-from retrain.label import remembered, sorting
+from retrain.label import remembered
 from retrain.pixels import PixelStore
 from retrain.trainer.checkpoints import Checkpoints
 from retrain.trainer.progress import Progress
@@ -69,7 +69,7 @@ def _replaced(root: Path) -> None:
 
 
 def _copied(root: Path) -> None:
-    sorting.write_new(root / "deep" / "x", b"photograph" * 100, root)
+    fsio.write_new(root / "deep" / "x", b"photograph" * 100)
 
 
 CASES = (

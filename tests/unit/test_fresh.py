@@ -1,4 +1,6 @@
 import errno
+import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,21 @@ def test_what_a_killed_writer_left_is_forgotten_and_nothing_else(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     fsio.forget_new(tmp_path / "1.jpg")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".2.jpg.999999999.tmp", "1.jpg"]
+
+
+def test_a_name_as_long_as_a_disk_allows(tmp_path):
+    for write in (fsio.write_new, fsio.write_bytes):
+        name = tmp_path / write.__name__ / ("é" * 125 + "n.jpg")
+        write(name, b"new")
+        assert name.read_bytes() == b"new"
+        assert len(list(name.parent.iterdir())) == 1
+        # What a killed writer of it left: named by its hash, and found again.
+        (name.parent / f".{hashlib.sha256(name.name.encode()).hexdigest()}.999999999.tmp").write_bytes(b"x")
+        fsio.forget_new(name)
+        assert len(list(name.parent.iterdir())) == 1
+
+
+def test_a_folder_is_not_looked_through_for_each_new_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "glob", lambda *words: pytest.fail("looked through"))
+    fsio.write_new(tmp_path / "1.jpg", b"new")
+    assert (tmp_path / "1.jpg").read_bytes() == b"new"

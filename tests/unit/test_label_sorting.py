@@ -11,7 +11,7 @@ from retrain.classifier import Guess
 from retrain.errors import ImageError
 from retrain.label.annotate import Annotator, annotated
 from retrain.label.rows import UNKNOWN, Row
-from retrain.label.sorting import NamesTaken, Sorter, file_name, folder_names, write_new
+from retrain.label.sorting import NamesTaken, Sorter, file_name, folder_names
 from retrain.label.sources import Photograph
 
 
@@ -110,16 +110,6 @@ def test_a_photograph_that_is_gone_is_an_image_error_and_leaves_nothing(tmp_path
     with pytest.raises(ImageError):
         Sorter(str(tmp_path / "out"), ["cat"], links=False)(photograph(tmp_path / "gone.jpg"), row("cat"))
     assert not list(tmp_path.rglob("*.jpg"))
-
-
-def test_a_copy_that_fails_leaves_neither_half_a_file_nor_a_temporary_one(tmp_path, monkeypatch):
-    def fail(*paths):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("retrain.fsio.move", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_new(tmp_path / "1.jpg", b"data", tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_of_one_name_are_not_tried_from_the_start_each_time(tmp_path):
