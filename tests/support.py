@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import sqlite3
+import sys
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from retrain.bundle import Bundle
 from retrain.dataset import Catalog, ImageRecord
 from retrain.errors import ImageError
 
+BENCH = Path(__file__).resolve().parents[1] / "bench"
 WIDTH = 8
 FINGERPRINT = "ab" * 32
 HOUR_NS = 3600 * 10**9
@@ -180,3 +183,17 @@ def _tensor(schema: object, name: str, shape: tuple[int, ...], kind: int, buffer
 def lines_of(text: str) -> list[str]:
     """The lines of what a command printed."""
     return text.splitlines()
+
+
+@contextlib.contextmanager
+def bench_on_path() -> Iterator[None]:
+    """Let the benchmarks be imported as they import each other, by bare names; other tests must not see those."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(BENCH))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(BENCH))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCH)):
+                del sys.modules[name]

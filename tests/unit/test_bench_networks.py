@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import bench_on_path
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
 # A parent, a child in a session of its own, and a grandchild; each writes its number into the folder.
 FAMILY = """
 import os, subprocess, sys, time
@@ -28,14 +28,8 @@ time.sleep(60)
 
 @pytest.fixture(scope="module", autouse=True)
 def _bench_on_path():
-    # The benchmarks are run as files, so that they import each other by bare names; other tests must not see those.
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCH)):
-            del sys.modules[name]
+    with bench_on_path():
+        yield
 
 
 @pytest.fixture

@@ -8,26 +8,18 @@ import sys
 import tarfile
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCH = Path(__file__).resolve().parents[2] / "bench"
+from support import bench_on_path
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _bench_on_path():
-    # The benchmarks are run as files, so that they import each other by bare names; other tests must not see those.
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCH)):
-            del sys.modules[name]
+    with bench_on_path():
+        yield
 
 
 @pytest.fixture

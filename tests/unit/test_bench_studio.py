@@ -8,25 +8,18 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import BENCH, bench_on_path
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 11\r\n\r\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _bench_on_path():
-    # The benchmarks are run as files, so that they import each other by bare names; other tests must not see those.
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCH)):
-            del sys.modules[name]
+    with bench_on_path():
+        yield
 
 
 class Server:
