@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,8 @@ from retrain import fsio
 GOALS = ("R6",)
 ABOUT_MINUTES = 61
 SECONDS = 3600
-# libFuzzer's own limits: seconds of the clock an input, MiB of the process (100 are its own), bytes of an input.
+# libFuzzer's own limits: seconds of the clock an input (a busy machine may take them: such an input is read again),
+# MiB of the process (100 are its own), bytes of an input.
 _HANG_S, _MOST_MIB, _MOST_BYTES = 15, 1200, 20_000
 _STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)/", re.MULTILINE)
 
@@ -36,28 +38,52 @@ def run(place: Path, seed: int, tell: Callable[[str], None], seconds: int = SECO
     Raises:
         AssertionError: an input crashed, hung, took a gigabyte or raised another error than ImageError.
     """
-    corpus = place / "corpus"
-    _sow(corpus)
-    before = set(place.glob("found-*"))
-    log = place / "fuzz.log"
+    _sow(place / "corpus")
+    left_s, waits, texts = float(seconds), 0, []
+    while left_s > 1:
+        begun = time.monotonic()
+        texts.append(_fuzzed(place, seed + 1 + waits, int(left_s)))
+        left_s -= time.monotonic() - begun
+        waits += left_s > 1
+    rows = [max((tuple(map(int, row)) for row in _STATUS.findall(text)), default=(0, 0, 0, 0)) for text in texts]
+    tried, (_, covered, features, kept) = sum(row[0] for row in rows), rows[-1]
+    if not tried:
+        raise AssertionError(f"no input was tried: {texts[-1][-2000:]}")
+    tell(f"{tried:,} inputs, {covered:,} places, corpus of {kept:,}")
+    figures = {"seconds": seconds, "inputs": tried, "covered": covered, "features": features, "corpus": kept}
+    return {**figures, "waits_of_the_machine": waits, "finds": 0}
+
+
+def _fuzzed(place: Path, seed: int, seconds: int) -> str:
+    """Fuzz until the time is over, or an input took long by the clock but not of the processor; gives what was said."""
     target = Path(import_module("mutants").__file__ or "").with_name("fuzz_images.py")
+    before = set(place.glob("found-*"))
     words = [
         sys.executable, str(target), f"-max_total_time={seconds}", f"-timeout={_HANG_S}", f"-rss_limit_mb={_MOST_MIB}",
-        f"-max_len={_MOST_BYTES}", f"-seed={seed + 1}", f"-artifact_prefix={place}{os.sep}found-",
-        "-print_final_stats=1", str(corpus),
+        f"-max_len={_MOST_BYTES}", f"-seed={seed}", f"-artifact_prefix={place}{os.sep}found-",
+        "-print_final_stats=1", str(place / "corpus"),
     ]  # fmt: skip
+    log = place / f"fuzz-{seed}.log"
     with log.open("w") as said:
         environment = import_module("commands").environment()
         code = subprocess.run(words, stdout=said, stderr=subprocess.STDOUT, check=False, env=environment).returncode
     text = log.read_text(errors="replace")
-    found = sorted(path.name for path in set(place.glob("found-*")) - before)
-    if code:
-        raise AssertionError(f"libFuzzer ended with {code}, seed {seed + 1}; {found} in {place}: {text[-3000:]}")
-    tried, covered, features, kept = max((tuple(map(int, row)) for row in _STATUS.findall(text)), default=(0, 0, 0, 0))
-    if not tried:
-        raise AssertionError(f"no input was tried: {text[-2000:]}")
-    tell(f"{tried:,} inputs, {covered:,} places, corpus of {kept:,}")
-    return {"seconds": seconds, "inputs": tried, "covered": covered, "features": features, "corpus": kept, "finds": 0}
+    found = sorted(set(place.glob("found-*")) - before)
+    if code and not (found and all(path.name.startswith("found-timeout-") for path in found)):
+        names = [path.name for path in found]
+        raise AssertionError(f"libFuzzer ended with {code}, seed {seed}; {names} in {place}: {text[-3000:]}")
+    for path in found:
+        _read_again(path, place)
+    return text
+
+
+def _read_again(path: Path, place: Path) -> None:
+    """Hold an input that libFuzzer took for a hang against the processor's time; where it is none, it is forgotten."""
+    mutants_run, record = import_module("mutants_run"), place / "again"
+    broken = mutants_run.finish(mutants_run.start("--files", path, record=record), record)["broken"]
+    if broken:
+        raise AssertionError(f"{path}: {broken}")
+    fsio.remove(path)
 
 
 def _sow(corpus: Path) -> None:
