@@ -26,11 +26,6 @@ class Table:
     data: bytes
     at: int
 
-    def table(self, field: int) -> Table | None:
-        """Follow a field to another table; None where it is not set."""
-        place = self._place(field)
-        return Table(self.data, place + _number("<I", self.data, place)) if place else None
-
     def tables(self, field: int) -> Iterator[Table]:
         """Follow a field to a list of tables."""
         for place in self._items(field, 4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,16 @@ _INK, _PAPER = (20, 20, 24), (255, 255, 255)
 _FULL = np.array([8, 69, 148], np.float64)
 
 
-def confusion_picture(matrix: npt.NDArray[np.int64], names: tuple[str, ...]) -> bytes:
+def confusion_picture(
+    matrix: npt.NDArray[np.int64], names: tuple[str, ...], totals: npt.NDArray[np.integer[Any]] | None = None
+) -> bytes:
     """Draw a confusion matrix: a row a true class, a column a guess, darker for a larger share of the row.
 
     Args:
         matrix: int64 (C, C).
         names: of the classes.
+        totals: (C,), photographs of each class where some were taken for classes that are not shown; None: all were
+            taken for one of these.
 
     Returns:
         A PNG file.
@@ -32,7 +37,8 @@ def confusion_picture(matrix: npt.NDArray[np.int64], names: tuple[str, ...]) -> 
     side = margin + cell * len(names)
     picture = Image.new("RGB", (side, side), _PAPER)
     draw = ImageDraw.Draw(picture)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    photographs = matrix.sum(axis=1) if totals is None else totals
+    shares = matrix / np.maximum(photographs[:, None], 1)
     font = ImageFont.load_default(_FONT_SIZE)
     for row, name in enumerate(names):
         for column in range(len(names)):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from retrain import fsio
-from retrain.fsio.system import WRITE
+from retrain.fsio.system import SYNC_FOLDER, WRITE
 
 
 def test_a_file_that_is_not_there_is_written_with_its_folder(tmp_path):
@@ -32,6 +32,16 @@ def test_a_full_disk_leaves_no_name_behind(tmp_path):
     with fsio.watching(full), pytest.raises(OSError, match="No space"):
         fsio.write_new(tmp_path / "1.jpg", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_synced_leaves_what_was_written(tmp_path):
+    def failing(operation):
+        if operation.kind == SYNC_FOLDER:
+            raise OSError(errno.EIO, "Input/output error", operation.path)
+
+    with fsio.watching(failing), pytest.raises(OSError, match="Input/output"):
+        fsio.write_new(tmp_path / "1.jpg", b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
 
 
 def test_what_a_killed_writer_left_is_forgotten_and_nothing_else(tmp_path):

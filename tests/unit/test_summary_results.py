@@ -23,7 +23,7 @@ from retrain.summaries.projector import (
     table,
     thumbnail_side,
 )
-from retrain.summaries.results import MOST_ERRORS, THRESHOLDS, Outcome, Several, pr_table, write_results
+from retrain.summaries.results import MOST_CLASSES, MOST_ERRORS, THRESHOLDS, Outcome, Several, pr_table, write_results
 
 HOSTILE = 'a\tb\nc<script>"\u202e'
 
@@ -180,6 +180,41 @@ def test_a_confusion_matrix_is_drawn_darker_where_more_lie(classes):
     first = len(grey) - side * classes
     full, empty = grey[first + 1, first + 1], grey[first + 1, first + side + 1]
     assert full < 100 < 250 < empty
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_very_many_classes_those_with_the_most_mistakes_are_shown(several, tmp_path):
+    classes = MOST_CLASSES + 100
+    labels = np.arange(classes)
+    scores = np.eye(classes, dtype=np.float32)
+    scores[:50] = np.roll(scores[:50], 1, axis=1)  # the first 50 are taken for the next one
+    many = {
+        "names": tuple(f"class {one:03}" for one in labels), "labels": labels, "scores": scores,
+        "paths": [f"{one}.jpg" for one in labels], "sides": ["testing"] * classes,
+    }  # fmt: skip
+    if several:
+        truth = np.eye(classes, dtype=bool)
+        many["several"] = Several(truth, [""] * classes, [""] * classes)
+    rows = as_rows(np.zeros((classes, 3), np.float32))
+    write_results(tmp_path, outcome(**many), rows, lambda row: None, lambda rows, side: [None] * len(rows))
+    (file,) = (tmp_path / "results").glob("events.out.tfevents.*")
+    values = {value.tag: value for event in LegacyEventFileLoader(str(file)).Load() for value in event.summary.value}
+    curves = [tag for tag in values if tag.startswith("pr_curve/")]
+    assert len(curves) == MOST_CLASSES
+    assert {f"pr_curve/class {one:03}" for one in range(51)} <= set(curves)
+    assert ("confusion_matrix" in values) != several
+    if not several:
+        told = values["confusion_matrix"]
+        assert "the 300 of 400 classes with the most mistakes" in told.metadata.summary_description
+        with Image.open(io.BytesIO(told.tensor.string_val[2])) as drawn:
+            assert drawn.size == (6 * MOST_CLASSES, 6 * MOST_CLASSES)
+
+
+def test_a_row_is_as_dark_as_its_share_of_all_photographs():
+    halves = confusion_picture(np.array([[5, 0], [0, 5]]), ("a", "b"), np.array([10, 5]))
+    with Image.open(io.BytesIO(halves)) as drawn:
+        grey = np.asarray(drawn.convert("L"), np.int64)
+    assert grey[151, 151] > grey[207, 207] + 50
 
 
 def test_a_name_that_does_not_fit_is_cut():
