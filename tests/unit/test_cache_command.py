@@ -1,7 +1,8 @@
 import shutil
+import sqlite3
 import sys
 import zipfile
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +100,12 @@ def test_prune_says_what_went_and_a_dry_run_takes_nothing(place, run):
     assert "; freed " in done[0]
     assert done[-1].endswith(" bytes in all")
     assert len(place.keys()) == 5
+
+
+def test_prune_leaves_an_entry_whose_name_is_damaged(place, run):
+    with closing(sqlite3.connect(place.cache)) as db, db:
+        assert db.execute("UPDATE files SET path = 7 WHERE path = ?", (b"cats/0.jpg",)).rowcount == 1
+    assert "0 entries of files that are gone, 0 vectors" in run("prune", "--dry_run")[0]
 
 
 def test_prune_deletes_whole_caches_by_name_only(place, run):
