@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,8 @@ SECONDS = 3600
 # libFuzzer's own limits: seconds of the clock an input (a busy machine may take them: such an input is read again),
 # MiB of the process (100 are its own), bytes of an input.
 _HANG_S, _MOST_MIB, _MOST_BYTES = 15, 1200, 20_000
+# Names of what libFuzzer keeps of inputs that took long by the clock.
+_SLOW = ("found-timeout-", "found-slow-unit-")
 _STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)/", re.MULTILINE)
 
 
@@ -27,31 +30,33 @@ def run(place: Path, seed: int, tell: Callable[[str], None], seconds: int = SECO
     """Fuzz for an hour.
 
     Args:
-        place: holds the corpus, and what was found as ``found-*``.
+        place: holds the corpus, how far it is, and what was found as ``found-*``.
         seed: of the fuzzer.
         tell: shown its last line of status.
         seconds: how long.
 
     Returns:
-        Inputs tried, places of the code reached, size of the corpus.
+        Inputs tried, places of the code reached, size of the corpus; starts, of which each after the first followed an
+        input that the machine let wait.
 
     Raises:
         AssertionError: an input crashed, hung, took a gigabyte or raised another error than ImageError.
     """
     _sow(place / "corpus")
-    left_s, waits, texts = float(seconds), 0, []
-    while left_s > 1:
+    note = place / "so_far.json"
+    done: dict[str, Any] = json.loads(note.read_text()) if note.exists() else {"seconds": 0.0, "inputs": 0, "starts": 0}
+    while done["seconds"] < seconds - 1:
         begun = time.monotonic()
-        texts.append(_fuzzed(place, seed + 1 + waits, int(left_s)))
-        left_s -= time.monotonic() - begun
-        waits += left_s > 1
-    rows = [max((tuple(map(int, row)) for row in _STATUS.findall(text)), default=(0, 0, 0, 0)) for text in texts]
-    tried, (_, covered, features, kept) = sum(row[0] for row in rows), rows[-1]
-    if not tried:
-        raise AssertionError(f"no input was tried: {texts[-1][-2000:]}")
-    tell(f"{tried:,} inputs, {covered:,} places, corpus of {kept:,}")
-    figures = {"seconds": seconds, "inputs": tried, "covered": covered, "features": features, "corpus": kept}
-    return {**figures, "waits_of_the_machine": waits, "finds": 0}
+        text = _fuzzed(place, seed + 1 + done["starts"], int(seconds - done["seconds"]))
+        tried, covered, features, kept = max((tuple(map(int, row)) for row in _STATUS.findall(text)), default=(0,) * 4)
+        if not tried:
+            raise AssertionError(f"no input was tried: {text[-2000:]}")
+        done |= {"covered": covered, "features": features, "corpus": kept, "inputs": done["inputs"] + tried}
+        done |= {"seconds": round(done["seconds"] + time.monotonic() - begun, 1), "starts": done["starts"] + 1}
+        fsio.write_text(note, json.dumps(done))
+        tell(f"{done['inputs']:,} inputs, {covered:,} places, corpus of {kept:,}, {done['seconds']:.0f} s")
+    fsio.remove(note)
+    return {**done, "finds": 0}
 
 
 def _fuzzed(place: Path, seed: int, seconds: int) -> str:
@@ -69,7 +74,7 @@ def _fuzzed(place: Path, seed: int, seconds: int) -> str:
         code = subprocess.run(words, stdout=said, stderr=subprocess.STDOUT, check=False, env=environment).returncode
     text = log.read_text(errors="replace")
     found = sorted(set(place.glob("found-*")) - before)
-    if code and not (found and all(path.name.startswith("found-timeout-") for path in found)):
+    if code and not (found and all(path.name.startswith(_SLOW) for path in found)):
         names = [path.name for path in found]
         raise AssertionError(f"libFuzzer ended with {code}, seed {seed}; {names} in {place}: {text[-3000:]}")
     for path in found:
