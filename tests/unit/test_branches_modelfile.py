@@ -25,6 +25,8 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     assert files.read_model_file(path, "a model", 4) == b"1234"
     with pytest.raises(ModelError, match="got 4 bytes, at most 3 are read"):
         files.read_model_file(path, "a model", 3)
+    with pytest.raises(ModelError, match="File name too long"):
+        files.read_model_file(tmp_path / ("n" * 300), "a model")
 
 
 def test_models_of_other_tools_say_nothing_of_themselves(tmp_path):
@@ -79,6 +81,9 @@ def test_a_saved_model_tells_what_it_can_be_asked_and_why_not(tmp_path):
     module.objects.concrete_functions["outer"].canonicalized_input_signature.Clear()
     (tmp_path / "saved_model.pb").write_bytes(module.data)
     assert savedmodel.saved_model_facts(tmp_path)["labels_with"].startswith("nothing: expected")
+    (tmp_path / "saved_model.pb").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="got bytes that are none"):
+        savedmodel.saved_model_facts(tmp_path)
     damaged = usual()
     damaged.objects.nodes[0].children.add(local_name="__call__", node_id=99)
     (tmp_path / "saved_model.pb").write_bytes(damaged.data)

@@ -102,9 +102,12 @@ def test_prune_says_what_went_and_a_dry_run_takes_nothing(place, run):
     assert len(place.keys()) == 5
 
 
-def test_prune_leaves_an_entry_whose_name_is_damaged(place, run):
+@pytest.mark.parametrize(
+    "damage", ["UPDATE files SET path = 7 WHERE path = ?", "UPDATE files SET root = 7 WHERE path = ?"]
+)
+def test_prune_leaves_an_entry_whose_name_is_damaged(place, run, damage):
     with closing(sqlite3.connect(place.cache)) as db, db:
-        assert db.execute("UPDATE files SET path = 7 WHERE path = ?", (b"cats/0.jpg",)).rowcount == 1
+        assert db.execute(damage, (b"cats/0.jpg",)).rowcount == 1
     assert "0 entries of files that are gone, 0 vectors" in run("prune", "--dry_run")[0]
 
 
