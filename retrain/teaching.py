@@ -17,7 +17,19 @@ from retrain.dataset import TRAINING, VALIDATION, Split
 from retrain.errors import UsageError
 from retrain.evaluate import wilson_interval
 from retrain.exporters import frozen_graph
-from retrain.head import AUTO, Backbone, Choice, Head, Photographs, Recipe, choose_head, fit_head, groups_of, table_rows
+from retrain.head import (
+    AUTO,
+    Backbone,
+    Choice,
+    Head,
+    Observer,
+    Photographs,
+    Recipe,
+    choose_head,
+    fit_head,
+    groups_of,
+    table_rows,
+)
 from retrain.head.choosing import fits_of
 from retrain.head.recipe import LOGISTIC
 from retrain.observe import observers
@@ -173,14 +185,34 @@ def train(
     config, base, classes = contender.config, contender.backbone.graph.read_bytes(), len(bundle.labels)
     blank = Head(np.zeros((bundle.feature_width, classes), np.float32), np.zeros(classes, np.float32), 0)
     with Summaries(config.summaries_dir, frozen_graph(base, blank, bundle)) as summaries:
-        training = split.indices(TRAINING)
-        return fit_head(
-            material.rows,
-            material.labels,
-            split.indices(VALIDATION),
-            recipe,
-            classes,
-            observers(config, recipe.steps, summaries, base, bundle, console),
-            material.training_rows(training),
-            groups_of(split.keys, len(material.rows), material.training_rows, training),
-        )
+        seen_by = observers(config, recipe.steps, summaries, base, bundle, console)
+        return fit_on_side(material, split, recipe, classes, seen_by)
+
+
+def fit_on_side(material: Material, split: Split, recipe: Recipe, classes: int, seen_by: Sequence[Observer]) -> Head:
+    """Train a head on the training side.
+
+    Args:
+        material: what heads are trained on.
+        split: sides of the photographs.
+        recipe: how.
+        classes: C.
+        seen_by: shown how the training goes.
+
+    Returns:
+        The head.
+
+    Raises:
+        NumericalError: a feature, the loss or a weight became NaN or infinite.
+    """
+    training = split.indices(TRAINING)
+    return fit_head(
+        material.rows,
+        material.labels,
+        split.indices(VALIDATION),
+        recipe,
+        classes,
+        seen_by,
+        material.training_rows(training),
+        groups_of(split.keys, len(material.rows), material.training_rows, training),
+    )

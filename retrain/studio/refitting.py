@@ -17,7 +17,7 @@ from retrain.backbones import PreparedBackbone
 from retrain.bottlenecks import Features, Material, labels_of
 from retrain.config import RunConfig
 from retrain.console import Console
-from retrain.dataset import TESTING, TRAINING, VALIDATION, Catalog, Split, split_csv
+from retrain.dataset import TESTING, TRAINING, Catalog, Split, split_csv
 from retrain.evaluate import Numbers, cooled_scores, group_numbers, measure, measure_repeated
 from retrain.gather import gather, gather_alike, gather_material
 from retrain.head import (
@@ -30,8 +30,6 @@ from retrain.head import (
     StepReport,
     Stopped,
     cross_validate_again,
-    fit_head,
-    groups_of,
 )
 from retrain.insight import gain
 from retrain.insight.gain import Insight, gain_insight
@@ -39,6 +37,7 @@ from retrain.judging import calibrated, measure_test, tested_rows
 from retrain.publish.describing import manifest_sha256
 from retrain.run import draw_split
 from retrain.studio.recognising import Recognising
+from retrain.teaching import fit_on_side
 
 # Folds of the cross-validation that follows a correction: one deal, so that it is there in seconds.
 FOLDS = 5
@@ -181,17 +180,7 @@ def _trained(material: Material, split: Split, recipe: Recipe, classes: int, sto
     def see(report: StepReport) -> None:
         _look(stop)
 
-    training = split.indices(TRAINING)
-    return fit_head(
-        material.rows,
-        material.labels,
-        split.indices(VALIDATION),
-        recipe,
-        classes,
-        [Observer(max(1, recipe.steps // _LOOKS), see)],
-        material.training_rows(training),
-        groups_of(split.keys, len(material.rows), material.training_rows, training),
-    )
+    return fit_on_side(material, split, recipe, classes, [Observer(max(1, recipe.steps // _LOOKS), see)])
 
 
 def examine(fitted: Fitted, stop: Event | None = None) -> Examined:
