@@ -158,6 +158,7 @@ def _float32_graph(content: bytes, threads: int) -> Run:
 def onnxruntime(stem: Path, threads: int, options: str) -> Run:
     """ONNX Runtime on what tf2onnx makes of the frozen graph: one session a core, batch 1."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime as ort
     import tensorflow as tf
     import tf2onnx.convert

@@ -18,6 +18,7 @@ The map, in the order in which the data flows; a module imports only from rooms 
     distortions   what is drawn for distorted training, and how a picture is made from it
     extraction    what an engine is asked, and what it answers
     litert        opens LiteRT models
+    onnx_runtime  opens ONNX models, without the reports that onnxruntime would send to its makers
     sandbox       runs a model that may do more than calculate, in a process that may not
     graphs        frozen graphs as data: what is allowed, what they are
     networks      small networks, built from blocks that a person can put together

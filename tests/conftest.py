@@ -12,6 +12,12 @@ import pytest
 
 # Helpers are imported as `support`, whichever way pytest imports the tests.
 sys.path.insert(0, str(Path(__file__).parent))
+# An assertion of a helper says what it got, as one of a test does; pytest rewrites those of test modules alone.
+pytest.register_assert_rewrite(
+    *sorted(
+        path.stem for path in Path(__file__).parent.rglob("*.py") if not path.stem.startswith(("test_", "conftest"))
+    )
+)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import numpy as np
 from retrain.errors import ModelError
 from retrain.images import Floats
 from retrain.modelfile.onnxfile import onnx_facts
+from retrain.onnx_runtime import first_line, open_session
 from retrain.runtimes.runtime import Fill
 
 INSTALL = "python -m pip install 'retrain-photos[onnx]'"
@@ -36,7 +37,7 @@ class OnnxRuntime:
             raise ModelError(f"expected onnxruntime to run {source}, found none; {INSTALL}, or use the .tflite")
         self._shape, self._source = (1, height, width, 3), source
         self._input, self._output = facts.inputs[0].name, facts.outputs[0].name
-        self._open(content)
+        self._session = open_session(content, source)
 
     def scores(self, fill: Fill) -> Floats:
         """Score one picture, see Runtime."""
@@ -44,31 +45,11 @@ class OnnxRuntime:
         fill(picture)
         try:
             (answer,) = self._session.run([self._output], {self._input: picture})
-        except self._errors as error:
-            raise ModelError(f"{self._source} cannot be run at {self._shape}: {_first_line(error)}") from error
+        except Exception as error:  # onnxruntime's own are thirteen classes that share no base
+            raise ModelError(f"{self._source} cannot be run at {self._shape}: {first_line(error)}") from error
         row: Floats = np.asarray(answer, np.float32).reshape(-1)
         return row
 
     def close(self) -> None:
         """Let go of the session."""
         del self._session
-
-    def _open(self, content: bytes) -> None:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-        # Its exceptions have no common parent of its own but this one.
-        self._errors = (RuntimeError, ValueError, state.InvalidArgument, state.Fail, state.InvalidGraph,
-                        state.InvalidProtobuf, state.NotImplemented, state.RuntimeException)  # fmt: skip
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # as LiteRT's: a picture a thread
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except self._errors as error:
-            raise ModelError(f"onnxruntime cannot open {self._source}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]

@@ -75,8 +75,10 @@ class DataRoutes:
     def _state(self) -> dict[str, Any]:
         from retrain.studio.model_routes import head_facts
 
-        desk, standing = self._desk, self._desk.workshop.standing
+        desk, told = self._desk, self._desk.events.so_far
+        standing = desk.workshop.standing
         return {
+            "told": told,
             "revision": standing.revision,
             "image_dir": desk.workshop.config.image_dir,
             "classes": self._listing.classes(desk.workshop.root, standing.catalog),

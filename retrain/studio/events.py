@@ -1,7 +1,9 @@
 """Tells open pages what changed, as server-sent events (WHATWG HTML, section 9.2).
 
 What is told is small: which part is new, and how far a job has come. A page that missed something, because its line
-broke or it was too slow, asks for the whole state when it comes back; so nothing is kept for it.
+broke or it was too slow, asks for the whole state when it comes back; so nothing is kept for it. The same goes for
+what was told between a page's first question and the moment it was heard: answers and events both say how much had
+been told by then, so that a page knows which of two is the newer.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Events:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners = dict[asyncio.Queue[str], asyncio.AbstractEventLoop]()
+        self._told = 0
 
     def tell(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401
         """Tell all pages.
@@ -34,9 +37,10 @@ class Events:
             kind: name of the event.
             facts: what JSON can hold; a number that is none becomes null.
         """
-        told = {name: None if _is_no_number(value) else value for name, value in facts.items()}
-        text = f"event: {kind}\ndata: {json.dumps(told)}\n\n"
+        data = json.dumps({name: None if _is_no_number(value) else value for name, value in facts.items()})
         with self._lock:
+            self._told += 1
+            text = f"id: {self._told}\nevent: {kind}\ndata: {data}\n\n"
             listeners = list(self._listeners.items())
         for queue, loop in listeners:
             with contextlib.suppress(RuntimeError):  # its loop has been closed
@@ -48,6 +52,12 @@ class Events:
         with self._lock:
             return len(self._listeners)
 
+    @property
+    def so_far(self) -> int:
+        """How many events there have been; to be read before the facts that are answered with it."""
+        with self._lock:
+            return self._told
+
     async def stream(self) -> AsyncIterator[str]:
         """Listen.
 
@@ -57,8 +67,9 @@ class Events:
         queue = asyncio.Queue[str](_BEHIND)
         with self._lock:
             self._listeners[queue] = asyncio.get_running_loop()
+            told = self._told
         try:
-            yield "retry: 1000\nevent: hello\ndata: {}\n\n"
+            yield f'retry: 1000\nevent: hello\ndata: {{"told": {told}}}\n\n'
             while True:
                 try:
                     yield await asyncio.wait_for(queue.get(), HEARTBEAT_S)

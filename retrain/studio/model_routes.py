@@ -62,6 +62,7 @@ class ModelRoutes:
         config = self._desk.workshop.config
         listed = await self._desk.turns.run(partial(architectures, config))
         facts = {
+            "told": self._desk.events.so_far,
             "progress": asdict(self._desk.trainer.progress),
             "settings": {name: getattr(config, name) for name in _SETTABLE},
             "architectures": listed,
@@ -92,8 +93,9 @@ class ModelRoutes:
     async def review(self, request: Request) -> Response:
         """Say what there is to look at again."""
         desk = self._desk
+        told = desk.events.so_far
         look = partial(review.overview, desk.workshop.standing, desk.rejected.read())
-        return answer(await desk.picture_turns.run(look))
+        return answer({"told": told, **await desk.picture_turns.run(look)})
 
     async def cell(self, request: Request) -> Response:
         """List the photographs of a cell of a confusion matrix: ``?truth=&guess=&of=test|crossed``."""

@@ -19,10 +19,11 @@ from retrain.backbones import convert
 from retrain.backbones.extractor import FrozenBackbone
 from retrain.backbones.table import table
 from retrain.exporters import frozen_graph, tflite_model
-from retrain.exporters.onnx.model import onnx_model, onnx_scorer, open_session
+from retrain.exporters.onnx.model import onnx_model, onnx_scorer
 from retrain.exporters.parity import tflite_scorer
 from retrain.head import Head
 from retrain.images import normalise
+from retrain.onnx_runtime import open_session
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support import bundle_of

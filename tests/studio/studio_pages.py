@@ -96,7 +96,7 @@ class Watched:
     """A page, and all that it did which no page of the studio may do."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.address, self.complaints = address, list[str]()
+        self.address, self.complaints, self.has_changed = address, list[str](), False
         self.context = browser.new_context(
             **{"viewport": {"width": 1280, "height": 800}, "accept_downloads": True, **options}
         )
@@ -112,10 +112,15 @@ class Watched:
         return page
 
     def _said(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text}")
+        if message.type in ("error", "warning") and not self._was_late(message):
+            self.complaints.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+    def _was_late(self, message: Any) -> bool:
+        """Whether it is of a picture that waited its turn while its photograph was moved; the page asks again."""
+        return self.has_changed and "404" in message.text and "/studio/picture?" in message.location.get("url", "")
 
     def _asked(self, request: Any) -> None:
+        self.has_changed = self.has_changed or request.method == "POST"
         if not request.url.startswith((self.address, "blob:", "data:")):
             self.complaints.append(f"another host: {request.url}")
 
@@ -140,9 +145,14 @@ def watched(browser: Any, address: str, **options: Any) -> Iterator[Watched]:
 
 
 def settled(page: Any, after: str | None = None) -> str:
-    """Wait until head and cross-validation are of the folder as it is; ``after`` another revision than this one."""
+    """Wait until head and cross-validation are of the folder as it is; ``after`` another revision than this one.
+
+    And until the page takes answers: one that comes right behind a change of the photograph is taken for a slip.
+    """
     page.wait_for_function(
-        "(before) => document.body.dataset.examined && document.body.dataset.examined !== before", arg=after
+        "(before) => document.body.dataset.examined && document.body.dataset.examined !== before"
+        " && !document.querySelector('#suspect[data-held]')",
+        arg=after,
     )
     return str(page.get_attribute("body", "data-examined"))
 

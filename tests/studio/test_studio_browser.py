@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,71 @@ def test_a_correction_moves_the_numbers_and_undo_brings_them_back(view: Watched,
     settled(page, revision)
     page.wait_for_function("(was) => document.getElementById('crossed').textContent === was", arg=numbers[0])
     assert photographs(place) == before
+
+
+SPEAK_TO = """async ([path, facts]) => {
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(`/studio/${path}`, facts && { method: "POST", headers, body: JSON.stringify(facts) });
+  return answer.json();
+}"""
+
+
+def is_examined(facts: dict[str, Any], before: str) -> bool:
+    return bool(facts["examined"]) and not facts["stale"] and str(facts["revision"]) != before
+
+
+def test_what_changed_before_the_page_was_heard_is_not_missed(view: Watched) -> None:
+    held: list[Any] = []
+    view.context.route("**/studio/events", lambda line: held.append(line))
+    page = view.go("/review")
+    revision = settled(page)
+    doubt = page.get_attribute("#suspect img.main", "alt")
+    suggested = page.inner_text("#suspect .primary bdi")
+    page.evaluate(SPEAK_TO, ["move", {"paths": [doubt], "to": suggested}])
+    deadline = time.monotonic() + 30
+    while not is_examined(now := page.evaluate(SPEAK_TO, ["review", None]), revision):
+        assert time.monotonic() < deadline, now
+        page.wait_for_timeout(50)
+    assert page.get_attribute("body", "data-examined") == revision
+    assert page.get_attribute("#suspect img.main", "alt") == doubt
+    [line] = held
+    line.continue_()
+    revision = settled(page, revision)
+    assert page.get_attribute("#suspect img.main", "alt") != doubt
+    page.keyboard.press("u")
+    settled(page, revision)
+
+
+def test_an_answer_right_behind_a_change_of_the_photograph_is_not_taken(view: Watched) -> None:
+    page = view.go("/review")
+    settled(page)
+    doubt = page.get_attribute("#suspect img.main", "alt")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url.rsplit("/", 1)[1]) if one.method == "POST" else None)
+    page.evaluate(
+        """() => new MutationObserver((changes, observer) => {
+          observer.disconnect();
+          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true }));
+        }).observe(document.getElementById("suspect"), { attributeFilter: ["data-held"] })"""
+    )
+
+    def without_it(route: Any) -> None:
+        answer = route.fetch()
+        facts = answer.json()
+        examined = facts["examined"] or {"suspects": []}
+        examined["suspects"] = [one for one in examined["suspects"] if one["path"] != doubt]
+        route.fulfill(response=answer, json=facts)
+
+    view.context.route("**/studio/review", without_it)
+    page.evaluate(SPEAK_TO, ["rescan", {}])
+    page.wait_for_selector("#toasts >> text=came up by itself")
+    assert asked == ["rescan"]
+    assert page.get_attribute("#suspect img.main", "alt") not in (None, doubt)
+    settled(page)
+    page.keyboard.press("n")
+    page.wait_for_function("() => !document.documentElement.hasAttribute('data-busy')")
+    assert asked == ["rescan", "confirm"]
+    page.keyboard.press("u")
 
 
 def test_mistakes_open_their_photographs_and_doubts_their_heat(view: Watched) -> None:

@@ -66,6 +66,21 @@ def test_a_page_that_does_not_read_costs_no_more_and_is_told_that_it_missed_some
     asyncio.run(story())
 
 
+def test_the_first_event_says_how_much_was_told_before():
+    async def story():
+        events = Events()
+        events.tell("folder", revision=1)
+        assert events.so_far == 1
+        page = events.stream()
+        assert told(await anext(page)) == ("hello", {"told": 1})
+        events.tell("fitted", revision=1)
+        assert told(await anext(page)) == ("fitted", {"revision": 1})
+        assert events.so_far == 2
+        await page.aclose()
+
+    asyncio.run(story())
+
+
 def test_a_quiet_line_is_kept_alive(monkeypatch):
     monkeypatch.setattr(room, "HEARTBEAT_S", 0.01)
 
@@ -125,7 +140,7 @@ def test_what_is_no_number_is_null_and_nothing_breaks_the_frame():
         page = await listening(events)
         events.tell("step", loss=float("nan"), rate=float("inf"), name="a\n\nevent: evil\ndata: {}", odd="\udcff\u2028")
         text = await anext(page)
-        assert text.count("\n") == 3
+        assert text.count("\n") == 4
         kind, facts = told(text)
         assert kind == "step"
         assert facts["loss"] is None

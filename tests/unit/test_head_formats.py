@@ -16,7 +16,7 @@ from retrain.exporters.frozen.nodes import Nodes
 from retrain.exporters.litert import int8
 from retrain.exporters.litert.appending import Appender, pack
 from retrain.exporters.litert.fp16 import fp16_model
-from retrain.exporters.onnx.model import onnx_model, open_session
+from retrain.exporters.onnx.model import onnx_model
 from retrain.exporters.tfjs.files import graph_of, tfjs_files
 from retrain.exporters.worker import TensorFlowWorker
 from retrain.graphs.checked import checked_nodes, kept_attributes
@@ -27,6 +27,7 @@ from retrain.images import InputSpec, normalise
 from retrain.litert import open_model
 from retrain.modelfile.onnxfile import onnx_facts
 from retrain.modelfile.tflite import tflite_facts
+from retrain.onnx_runtime import open_session
 
 WIDTH, LABELS = 12, ("a", "b", "c")
 HEADS = sample_heads(WIDTH, len(LABELS))

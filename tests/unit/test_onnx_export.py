@@ -21,6 +21,7 @@ from retrain.graphs.compat import ATTRIBUTES_OF_1_15
 from retrain.head import Head
 from retrain.images import InputSpec, normalise
 from retrain.modelfile.onnxfile import OPERATIONS
+from retrain.onnx_runtime import open_session
 
 GENERATOR = np.random.default_rng(0)
 FLOAT, INT32 = 1, 3
@@ -87,7 +88,7 @@ def pictures(count=7, side=SIDE):
 
 
 def answers(content, images):
-    return onnx_model.open_session(content).run(["final_result"], {"input": images})[0]
+    return open_session(content).run(["final_result"], {"input": images})[0]
 
 
 def kinds(content):
@@ -567,5 +568,5 @@ def test_a_missing_package_is_named_with_what_to_do(monkeypatch):
 
 
 def test_a_file_that_is_none_is_refused():
-    with pytest.raises(ModelError, match="does not open the model"):
+    with pytest.raises(ModelError, match="cannot open the model"):
         onnx_model.onnx_scorer(b"none", InputSpec(2, 2, 0, 1))

@@ -25,6 +25,7 @@ from retrain.exporters.onnx.operations import convert
 from retrain.exporters.onnx.writer import IR_VERSION, OPSET, Writer, dimension
 from retrain.exporters.parity import Scorer
 from retrain.images import Floats, InputSpec, Pixels, normalise
+from retrain.onnx_runtime import open_session
 
 PACKAGES = ("onnx", "onnxruntime")
 _PRODUCER = "retrain-photos"
@@ -94,6 +95,7 @@ def onnx_scorer(content: bytes, spec: InputSpec) -> Scorer:
         ModelError: onnxruntime does not open it.
         UsageError: the package onnxruntime is not installed.
     """
+    _require(("onnxruntime",))
     session = open_session(content)
     source = session.get_inputs()[0].name
 
@@ -102,31 +104,6 @@ def onnx_scorer(content: bytes, spec: InputSpec) -> Scorer:
         return answer
 
     return score
-
-
-def open_session(content: bytes) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    """Open an ONNX model with one thread.
-
-    Args:
-        content: a .onnx file.
-
-    Returns:
-        An onnxruntime.InferenceSession; may be called from several threads.
-
-    Raises:
-        ModelError: onnxruntime does not open it.
-        UsageError: the package onnxruntime is not installed.
-    """
-    _require(("onnxruntime",))
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own are thirteen classes that share no base
-        raise ModelError(f"onnxruntime {onnxruntime.__version__} does not open the model: {error}") from error
 
 
 def _require(packages: Sequence[str]) -> None:

@@ -14,6 +14,10 @@ export function showTraining({ stage, done, total }) {
   standing("work", `${stage} …`, total ? `${count(done)} of ${count(total)}` : "");
 }
 
+// An answer that was long on its way may be older than what the run has said since, and must not take it back.
+let spoken = { told: -1 };
+export const newest = (told, progress) => (told < spoken.told ? spoken.facts : progress);
+
 export function showStanding(state) {
   if (state.training.state === "running") showTraining(state.training);
   else standing(...standingOf(state));
@@ -35,10 +39,13 @@ function standingOf(state) {
   return ["work", "Fitting the head …"];
 }
 
-// Keeps the state of the studio at hand, and asks again whenever something changed.
+// Keeps the state of the studio at hand, and asks again whenever something changed. `heard` is called with how much had
+// been told when this page began to listen: what it knows from before may be old, and no event will say so.
 export function follow(onState, more = {}) {
   let waiting = null;
   let again = false;
+  let behind = 0;
+  let known = null;
   const refresh = () => {
     if (waiting) {
       again = true;
@@ -47,8 +54,12 @@ export function follow(onState, more = {}) {
     waiting = tried(() => get("state")).then((state) => {
       waiting = null;
       if (state) {
+        known = state.told;
+        state.training = newest(state.told, state.training);
         showStanding(state);
         onState(state);
+        again ||= known < behind;
+        behind = 0;
       }
       if (!again) return undefined;
       again = false;
@@ -62,9 +73,17 @@ export function follow(onState, more = {}) {
   };
   const kinds = ["folder", "fitting", "fitted", "examined", "trouble", "missed"];
   listen({
+    heard: (told) => {
+      // A studio that was started anew counts from nothing again.
+      spoken = { told: -1 };
+      if (known === null) behind = told;
+      else if (known < told) refresh();
+      if (more.heard) more.heard(told);
+    },
     ...Object.fromEntries(kinds.map((kind) => [kind, called(kind)])),
     // A run speaks many times a second; only its end changes anything else.
-    training: (facts) => {
+    training: (facts, told) => {
+      spoken = { told, facts };
       if (more.training) more.training(facts);
       if (facts.state === "running") showTraining(facts);
       if (facts.state !== "running" || !facts.stage || facts.stage === "Starting") refresh();

@@ -83,12 +83,13 @@ export function listen(handlers) {
     const line = new EventSource("/studio/events");
     source = line;
     line.addEventListener("error", () => broken(line));
-    line.addEventListener("hello", () => {
-      if (wasBroken && handlers.missed) handlers.missed({});
+    line.addEventListener("hello", (event) => {
+      handlers.heard(JSON.parse(event.data).told);
+      if (wasBroken) handlers.missed({});
       wasBroken = false;
     });
     for (const [kind, handler] of Object.entries(handlers)) {
-      if (kind !== "broken") line.addEventListener(kind, (event) => handler(JSON.parse(event.data)));
+      if (kind !== "broken" && kind !== "heard") line.addEventListener(kind, (event) => handler(JSON.parse(event.data), Number(event.lastEventId)));
     }
   };
   const close = () => {

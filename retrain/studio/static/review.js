@@ -10,6 +10,8 @@ import { $, count, keys, make, nameOf, percent, plural, range, say, tell, tried 
 let facts = null;
 let chosen = null;
 let asked = 0;
+// How much had been told when this page began to listen, while its first question was on its way.
+let behind = 0;
 // What was answered here, so that undo takes back the last answer, whichever of the two it was.
 const answers = [];
 const seen = new Map();
@@ -40,13 +42,17 @@ for (const [index, name] of TABS.entries()) {
 async function refresh() {
   const mine = ++asked;
   const found = await tried(() => get("review"));
-  if (!found || mine !== asked) return;
+  if (!found || mine !== asked) return undefined;
   facts = found;
+  if (facts.told < behind) {
+    behind = 0;
+    return refresh();
+  }
   $("none").hidden = facts.ready;
   $("some").hidden = !facts.ready;
   if (!facts.ready) {
     if (facts.trouble) $("none-why").textContent = facts.trouble;
-    return;
+    return undefined;
   }
   $("trouble").hidden = !facts.trouble;
   $("trouble").textContent = facts.trouble;
@@ -59,6 +65,7 @@ async function refresh() {
   $("flips-count").textContent = facts.flips_in_all ? count(facts.flips_in_all) : "";
   document.body.dataset.revision = facts.stale ? "" : facts.revision;
   document.body.dataset.examined = facts.examined && !facts.stale ? facts.revision : "";
+  return undefined;
 }
 
 function set(id, text) {
@@ -168,6 +175,10 @@ follow(() => {}, {
   examined: refresh,
   folder: () => facts && facts.ready && ((facts.stale = true), figures()),
   missed: refresh,
+  heard: (told) => {
+    if (!facts) behind = told;
+    else if (facts.told < told) refresh();
+  },
   trouble: refresh,
 });
 refresh();

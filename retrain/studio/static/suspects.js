@@ -11,7 +11,7 @@ let facts = null;
 let act = null;
 let place = 0;
 let shown = "";
-let sudden = 0;
+let held = 0;
 
 // What was answered here and may still come back with facts that were on their way; and the doubts themselves, which
 // stay while the next cross-validation is not done, so that one answer can follow the other.
@@ -27,8 +27,18 @@ export function showSuspects(found, answers) {
   if (facts.examined) doubts = facts.examined.suspects.filter((one) => !done.has(one.path));
   const again = before ? doubts.findIndex((one) => one.path === before.path) : -1;
   place = Math.max(0, again >= 0 ? again : Math.min(place, doubts.length - 1));
-  if (before && again < 0) sudden = performance.now();
+  if (before && again < 0) hold();
   draw();
+}
+
+// Shows for how long no answer is taken; `held` is the timer that ends it.
+function hold() {
+  clearTimeout(held);
+  $("suspect").dataset.held = "";
+  held = setTimeout(() => {
+    held = 0;
+    delete $("suspect").dataset.held;
+  }, SUDDEN_MS);
 }
 
 // After an answer was taken back, its doubt may come again.
@@ -129,7 +139,8 @@ export const step = (by) => goTo(place + by);
 // The one that was answered leaves the list at once; the numbers follow when the head has been fitted.
 export function answered(run) {
   const one = doubts[place];
-  if (!one || performance.now() - sudden < SUDDEN_MS) return undefined;
+  if (!one) return undefined;
+  if (held) return say("Another photograph came up by itself just now: look at it, and answer again.");
   done.add(one.path);
   doubts = doubts.filter((other) => other !== one);
   if (facts.examined) facts.examined.suspects_in_all -= 1;

@@ -1,7 +1,7 @@
 // The Train page: what to train, how it goes, how good it came out.
 
 import { showCurve } from "./curve.js";
-import { follow } from "./follow.js";
+import { follow, newest } from "./follow.js";
 import { get, post } from "./net.js";
 import { $, count, disable, keys, make, percent, range, say, tried } from "./ui.js";
 
@@ -25,7 +25,7 @@ async function load() {
     note();
   }
   lines = [...facts.progress.lines];
-  showProgress(facts.progress);
+  showProgress(newest(facts.told, facts.progress));
   $("curve-card").hidden = !facts.curve;
   if (facts.curve) showCurve(facts.curve);
 }
