@@ -82,12 +82,12 @@ def test_from_an_empty_folder_to_a_model(browser: Any, tmp_path: Path) -> None:
         page = view.go("/train")
         page.click("#start")
         page.wait_for_function("() => document.getElementById('dot').dataset.state === 'work'")
-        page.wait_for_function("() => document.getElementById('log').textContent.length > 0", timeout=60_000)
+        page.wait_for_function("() => document.getElementById('log').textContent.length > 0")
         page.wait_for_function(
-            "() => ['Done', 'It failed'].includes(document.getElementById('stage').textContent)", timeout=90_000
+            "() => ['Done', 'It failed'].includes(document.getElementById('stage').textContent)", timeout=180_000
         )
         assert page.inner_text("#stage") == "Done", page.inner_text("#detail")
-        page.wait_for_function("() => document.getElementById('crossed').textContent.includes('%')", timeout=30_000)
+        page.wait_for_function("() => document.getElementById('crossed').textContent.includes('%')")
         page.click("text=Review the mistakes")
         settled(page)
     assert (tmp_path / "tf_files" / "retrained_graph.pb").stat().st_size > 1_000_000
@@ -207,7 +207,7 @@ def test_doctor_says_what_it_finds(view: Watched) -> None:
     page = view.go("/")
     page.click("summary")
     page.click("#examine")
-    page.wait_for_function("() => document.getElementById('findings').textContent.length > 0", timeout=60_000)
+    page.wait_for_function("() => document.getElementById('findings').textContent.length > 0")
 
 
 def test_a_correction_moves_the_numbers_and_undo_brings_them_back(view: Watched, place: Path) -> None:
@@ -342,7 +342,7 @@ def test_an_export_is_made_and_taken_along(view: Watched, address: str) -> None:
     view.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
     page = view.go("/use")
     page.click("[aria-label='Make tflite_fp16']")
-    page.wait_for_selector("[aria-label='Download tflite_fp16']", timeout=90_000)
+    page.wait_for_selector("[aria-label='Download tflite_fp16']", timeout=180_000)
     with page.expect_download() as download:
         page.click("[aria-label='Download tflite_fp16']")
     assert Path(download.value.path()).stat().st_size > 500_000

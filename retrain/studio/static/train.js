@@ -23,11 +23,17 @@ async function load() {
     $("rate").value = usual(settings.learning_rate);
     $("curve-wanted").checked = settings.learning_curve;
     note();
+    showSettings();
   }
   lines = [...facts.progress.lines];
   showProgress(newest(facts.told, facts.progress));
   $("curve-card").hidden = !facts.curve;
   if (facts.curve) showCurve(facts.curve);
+}
+
+// Not before they are filled in: what a person sets meanwhile would be overwritten.
+function showSettings() {
+  $("settings").hidden = !(settled && state && state.photographs);
 }
 
 // Less than nothing means "as usual" to the command line, and an empty field does here.
@@ -114,7 +120,7 @@ const following = follow(
   (found) => {
     state = found;
     $("none").hidden = state.photographs > 0;
-    $("settings").hidden = !state.photographs;
+    showSettings();
     showProgress(state.training);
     figures();
   },
@@ -128,7 +134,7 @@ const following = follow(
   },
 );
 load();
-keys({ t: () => $("settings").requestSubmit($("start")), r: () => location.assign("/review") }, [
+keys({ t: () => $("settings").hidden || $("settings").requestSubmit($("start")), r: () => location.assign("/review") }, [
   ["T", "train"],
   ["R", "go to Review"],
 ]);
