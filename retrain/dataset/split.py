@@ -288,8 +288,8 @@ def _poets_notes(catalog: Catalog, sides: _Sides, request: SplitRequest) -> list
     """Say which class lies on no photograph of a side; the rule itself gives no such promise."""
     if TRAINING not in sides:
         raise UsageError(
-            f"--split_rule=poets leaves no photograph of {catalog.root} to train on (a _nohash_ in the path puts all "
-            "of them on one side); rename the folder or use --split_rule=content"
+            f"--split_rule=poets leaves no photograph of {catalog.root} to train on (it goes by paths alone, and a "
+            "_nohash_ in the folder's puts all on one side); rename the folder or use --split_rule=content"
         )
     labels, rows = _labels_and_rows(catalog)
     shares = {TRAINING: 1, VALIDATION: request.validation_percentage, TESTING: request.testing_percentage}
