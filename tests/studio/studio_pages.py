@@ -194,7 +194,8 @@ def drop_files(page: Any, selector: str, paths: list[Path]) -> None:
 
 def ask_dialog(page: Any, text: str) -> None:
     """Answer the question that stands open."""
-    page.wait_for_selector("#dialog[open]")
-    page.fill("#dialog input", text)
+    field = page.wait_for_selector("#dialog[open] input")
+    field.fill(text)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#dialog:not([open])", state="attached")
+    # Trap: the camera's dialog opens at once behind a question, so that none may ever be seen closed.
+    page.wait_for_function("(field) => !field.isConnected || !field.closest('dialog').open", arg=field)
