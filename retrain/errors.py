@@ -112,3 +112,15 @@ def did_you_mean(word: str, legal: Sequence[str]) -> str:
     """
     near = get_close_matches(word, legal, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def first_line(error: Exception) -> str:
+    """Shorten what a library says of its own error.
+
+    Args:
+        error: of a library.
+
+    Returns:
+        Its first line; the name of its kind where it says nothing.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from retrain.errors import ModelError
+from retrain.errors import ModelError, first_line
 
 
 def open_session(content: bytes, source: str = "the model") -> Any:  # noqa: ANN401 - onnxruntime has no types
@@ -35,15 +35,3 @@ def open_session(content: bytes, source: str = "the model") -> Any:  # noqa: ANN
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own are thirteen classes that share no base
         raise ModelError(f"onnxruntime {onnxruntime.__version__} cannot open {source}: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """Shorten what onnxruntime says.
-
-    Args:
-        error: of its own.
-
-    Returns:
-        A line.
-    """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

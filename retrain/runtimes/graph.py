@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.errors import ModelError
+from retrain.errors import ModelError, first_line
 from retrain.graphs.foreign import MAX_ACTIVATIONS
 from retrain.graphs.sessions import import_sessions
 from retrain.images import Floats
@@ -38,7 +38,7 @@ class GraphRuntime:
         try:
             row: Floats = np.asarray(self._ask(picture), np.float32).reshape(-1)
         except self._errors as error:
-            raise ModelError(f"TensorFlow cannot run {self._source} at {self._shape}: {_said(error)}") from error
+            raise ModelError(f"TensorFlow cannot run {self._source} at {self._shape}: {first_line(error)}") from error
         return row
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class GraphRuntime:
             session = tf.session(graph=whole, config=config)
             return session, session.make_callable(answer, feed_list=[picture])
         except self._errors as error:
-            raise ModelError(f"TensorFlow cannot open {self._source}: {_said(error)}") from error
+            raise ModelError(f"TensorFlow cannot open {self._source}: {first_line(error)}") from error
 
     def _check_sizes(self, whole: Any) -> None:  # noqa: ANN401
         """Before anything is calculated: a few operations can ask for more memory than there is."""
@@ -76,8 +76,3 @@ class GraphRuntime:
 
 def _tensor(name: str) -> str:
     return name if ":" in name else f"{name}:0"
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]

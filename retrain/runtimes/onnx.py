@@ -6,10 +6,10 @@ import importlib.util
 
 import numpy as np
 
-from retrain.errors import ModelError
+from retrain.errors import ModelError, first_line
 from retrain.images import Floats
 from retrain.modelfile.onnxfile import onnx_facts
-from retrain.onnx_runtime import first_line, open_session
+from retrain.onnx_runtime import open_session
 from retrain.runtimes.runtime import Fill
 
 INSTALL = "python -m pip install 'retrain-photos[onnx]'"
